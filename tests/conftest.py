@@ -1,0 +1,14 @@
+from pathlib import Path
+
+import pytest
+
+from wwc_research.panel.build import build_panel
+from wwc_research.panel.panel import Panel
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def panel() -> Panel:
+    """The panel of the shipped figures, built once for all tests of a worker."""
+    return build_panel(ROOT / "data" / "raw")

@@ -1,0 +1,112 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from wwc_research import catalog
+from wwc_research.design.design import Design
+from wwc_research.errors import EstimationError, InputError
+from wwc_research.estimators import estimate
+
+OUTCOMES = list(catalog.plan().analyses)
+UNDATED = {"3712000", "0668000", "1871000", "3915000", "4075000"}
+
+
+def design(outcome: str, *, treatment: str = "certification", **changes: object) -> Design:
+    planned = Design(
+        outcome=catalog.outcome(outcome),
+        treatment=catalog.treatment(treatment),
+        analysis=catalog.plan().analyses[outcome],
+    )
+    return planned.with_analysis(**changes) if changes else planned
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_every_row_of_the_window_is_either_kept_or_excluded_with_a_reason(panel, outcome):
+    planned = design(outcome)
+    first, last = planned.analysis.window
+    rows = planned.unit_years(panel)
+    rows = rows.loc[rows["time"].between(first, last)]
+    sample = planned.sample(panel)
+    assert len(sample.frame) + sum(item.rows for item in sample.exclusions) == len(rows)
+    assert all(item.reason and item.rows > 0 and item.units > 0 for item in sample.exclusions)
+    assert np.isfinite(sample.frame["outcome"]).all()
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_city_certified_without_a_date_is_in_no_comparison_group(panel, outcome):
+    sample = design(outcome).sample(panel)
+    counties = set(panel.frame.loc[panel.frame["place_id"].isin(UNDATED), "county_id"])
+    barred = counties if design(outcome).analysis.unit == "county" else UNDATED
+    assert not barred & set(sample.frame["unit"])
+
+
+def test_a_city_first_certified_under_v3_is_comparison_until_its_award_and_then_leaves(panel):
+    sample = design("median_income").sample(panel)
+    mesa = sample.frame.loc[sample.frame["unit"] == "5101000"]  # Alexandria VA, January 2024
+    assert len(mesa) > 5
+    assert mesa["cohort"].isna().all()
+    carlsbad = design("median_income", window=(2010, 2023)).unit_years(panel)
+    later = carlsbad.loc[carlsbad["is_later_edition"].astype(bool) & (carlsbad["cohort"] == 2023), "unit"].unique()
+    kept = sample.frame.loc[sample.frame["unit"].isin(later), "time"]
+    assert len(later) == 2
+    assert kept.max() == 2022
+
+
+def test_only_early_editions_are_treated_by_default_and_v3_on_request(panel):
+    early = design("median_income").sample(panel)
+    assert early.frame["cohort"].max() == 2022
+    every = design("median_income", editions=("v1", "v2", "v3")).sample(panel)
+    assert every.frame["cohort"].max() > 2022
+
+
+def test_a_county_is_exposed_from_the_first_year_one_of_its_cities_is(panel):
+    sample = design("unemployment").sample(panel)
+    maricopa = sample.frame.loc[sample.frame["unit"] == "04013"]
+    assert maricopa["cohort"].unique().tolist() == [2019.0]
+    assert not sample.frame.duplicated(["unit", "time"]).any()
+    assert (sample.frame["cluster"] == sample.frame["unit"]).all()
+
+
+def test_a_county_unit_carries_the_figure_of_its_county(panel):
+    sample = design("unemployment").sample(panel)
+    los_angeles = sample.frame.loc[sample.frame["unit"] == "06037"].set_index("time")["outcome"]
+    assert los_angeles[[2010, 2019, 2020]].round(3).tolist() == [0.126, 0.045, 0.123]
+
+
+def test_median_income_is_analysed_in_logarithms(panel):
+    sample = design("median_income").sample(panel)
+    new_york = sample.frame.loc[sample.frame["unit"] == "3651000"].set_index("time")["outcome"]
+    assert new_york[2019] == pytest.approx(np.log(69407))
+
+
+def test_a_treatment_without_dates_has_no_before_and_after():
+    with pytest.raises(InputError, match="certification and open_data_policy"):
+        design("broadband", treatment="partner_network")
+
+
+def test_another_treatment_needs_no_new_code(panel):
+    sample = design("employment", treatment="open_data_policy").sample(panel)
+    found = estimate(sample, "callaway_santanna")
+    assert found.n_treated > 20
+    assert np.isfinite(found.std_error)
+
+
+def test_a_window_without_exposed_units_is_refused_with_advice(panel):
+    with pytest.raises(EstimationError, match="widen the window"):
+        design("median_income", editions=("v9",)).sample(panel)
+
+
+def test_a_sample_does_not_change_the_panel(panel):
+    before = panel.frame.copy()
+    design("air_quality").sample(panel)
+    assert before.equals(panel.frame)
+
+
+def test_a_design_is_a_value(panel):
+    planned = design("broadband")
+    changed = planned.with_analysis(anticipation=1)
+    assert planned.analysis.anticipation == 0
+    assert changed.analysis.anticipation == 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        planned.outcome = None

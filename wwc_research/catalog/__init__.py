@@ -1,0 +1,323 @@
+"""WHAT EXISTS, declared: outcomes, treatments, covariates and the plan, read from TOML and checked.
+
+In: the package's own TOML files. Out: frozen entries by name; a wrong entry is refused with all its faults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from wwc_research.errors import DataError, Faults, InputError, listed
+
+Transform = Literal["none", "log", "log_change"]
+Geography = Literal["place", "county"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One thing measured about residents; see the head of `outcomes.toml` for the fields."""
+
+    name: str
+    title: str
+    better: str
+    topic: str
+    variable: str
+    noun: str
+    direction: Literal["higher", "lower"]
+    scale: float
+    unit: str
+    decimals: int
+    natural_factor: float
+    natural_unit: str
+    geography: Geography
+    source: str
+    is_award_condition: bool
+    has_survey_error: bool
+    description: str
+    coverage: str
+    traps: tuple[str, ...] = ()
+    transform: Literal["none", "log"] = "none"
+    gaps: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Treatment:
+    """One practice or award of a city; see the head of `treatments.toml` for the fields."""
+
+    name: str
+    title: str
+    exposed: str
+    unexposed: str
+    table: str
+    kind: Literal["dated", "membership"]
+    description: str
+    caveats: tuple[str, ...] = ()
+    exposure_month: int = 7
+    as_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Covariate:
+    """One baseline characteristic of a city, built from panel columns of the baseline years."""
+
+    name: str
+    title: str
+    variables: tuple[str, ...]
+    transform: Transform = "none"
+    over_places: Literal["mean", "sum"] = "mean"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variable:
+    """One column of the panel and the observations it is filled from; see the head of `variables.toml`."""
+
+    name: str
+    title: str
+    source: str
+    unit: str
+    geography: Literal["place", "county", "puma"]
+    variable: str = ""
+    vintages: tuple[str, ...] = ()
+    vintages_agree: bool = False
+    refused_flags: tuple[str, ...] = ()
+
+    @property
+    def observed(self) -> str:
+        """Name of the variable in the observations."""
+        return self.variable or self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """The planned analysis of one outcome: an entry of `plan.toml` with the plan's defaults filled in."""
+
+    name: str
+    family: str
+    minimum_effect_of_interest: float
+    window: tuple[int, ...]
+    unit: Geography
+    baseline_years: tuple[int, ...]
+    post_years: tuple[int, ...]
+    covariates: tuple[str, ...]
+    editions: tuple[str, ...]
+    comparison: Literal["never", "not_yet"]
+    anticipation: int
+    headline: str
+    aggregation: str
+    also_by_place: bool = True
+    cross_section_year: int | None = None
+    cross_section_covariates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictRule:
+    """The declared thresholds a finding must pass; see `[verdict]` of `plan.toml`."""
+
+    size: float
+    pre_trend_size: float
+    pre_trend_leads: int
+    minimum_treated_clusters: int
+    balance_limit: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatchingRule:
+    """How the matched comparison chooses its neighbours; see `[matching]` of `plan.toml`."""
+
+    distance: Literal["propensity", "mahalanobis"]
+    ratio: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The whole plan: analyses by outcome, the verdict's rule, and the hash that pages print."""
+
+    title: str
+    written: str
+    treatment: str
+    seed: int
+    analyses: Mapping[str, Analysis]
+    matching: MatchingRule
+    verdict: VerdictRule
+    sha256: str
+
+
+Entry = TypeVar("Entry", Outcome, Treatment, Covariate, Variable, Analysis, MatchingRule, VerdictRule)
+
+
+def _text(file: str) -> str:
+    return resources.files(__name__).joinpath(file).read_text(encoding="utf-8")
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    """Whether a TOML value is of the declared type (lists stand for tuples, integers for floats)."""
+    origin = get_origin(wanted)
+    if origin is Literal:
+        return value in get_args(wanted)
+    if origin is tuple:
+        return isinstance(value, list) and all(_fits(item, get_args(wanted)[0]) for item in value)
+    if origin is not None and issubclass(dict, origin):
+        return isinstance(value, dict)
+    if get_args(wanted):
+        return any(_fits(value, option) for option in get_args(wanted))
+    if wanted is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, wanted)
+
+
+def _described(wanted: Any) -> str:
+    return listed(get_args(wanted)) if get_origin(wanted) is Literal else str(wanted).replace("typing.", "")
+
+
+def build_entry(kind: type[Entry], name: str, values: Mapping[str, Any], faults: Faults) -> Entry | None:
+    """The entry `name` as a frozen value, or None after noting in `faults` every field that is wrong."""
+    hints = get_type_hints(kind)
+    known = {item.name: item for item in dataclasses.fields(kind)}
+    before = len(faults)
+    for key in values.keys() - known.keys():
+        faults.add(f"[{name}] has an unknown field {key!r}; allowed: {listed(sorted(known), limit=40)}")
+    chosen: dict[str, Any] = {"name": name} if "name" in known else {}
+    for key, item in known.items():
+        if key in values:
+            if not _fits(values[key], hints[key]):
+                faults.add(f"[{name}] {key} = {values[key]!r} should be {_described(hints[key])}")
+            chosen[key] = tuple(values[key]) if isinstance(values[key], list) else values[key]
+        elif key not in chosen and item.default is item.default_factory is dataclasses.MISSING:
+            faults.add(f"[{name}] lacks the field {key!r}")
+    return kind(**chosen) if len(faults) == before else None
+
+
+def read_entries(kind: type[Entry], text: str, *, file: str) -> dict[str, Entry]:
+    """Entries of one TOML text by name.
+
+    Raises
+    ------
+    DataError
+        With every unknown, missing or ill-typed field of the whole file.
+    """
+    faults = Faults(file, kind=DataError)
+    built = {name: build_entry(kind, name, values, faults) for name, values in tomllib.loads(text).items()}
+    faults.raise_if_any()
+    return {name: entry for name, entry in built.items() if entry is not None}
+
+
+@cache
+def outcomes() -> dict[str, Outcome]:
+    """All outcomes by name, in the order of the file."""
+    return read_entries(Outcome, _text("outcomes.toml"), file="catalog/outcomes.toml")
+
+
+@cache
+def treatments() -> dict[str, Treatment]:
+    """All treatments by name."""
+    return read_entries(Treatment, _text("treatments.toml"), file="catalog/treatments.toml")
+
+
+@cache
+def covariates() -> dict[str, Covariate]:
+    """All covariates by name."""
+    return read_entries(Covariate, _text("covariates.toml"), file="catalog/covariates.toml")
+
+
+@cache
+def variables() -> dict[str, Variable]:
+    """All panel columns that come from observations, by name.
+
+    Raises
+    ------
+    DataError
+        Where an entry joins vintages without saying that they agree.
+    """
+    entries = read_entries(Variable, _text("variables.toml"), file="catalog/variables.toml")
+    faults = Faults("catalog/variables.toml", kind=DataError)
+    for entry in entries.values():
+        if len(entry.vintages) > 1 and not entry.vintages_agree:
+            faults.add(
+                f"[{entry.name}] joins the vintages {listed(entry.vintages)}, which differ in definition; "
+                "name one, or set vintages_agree = true with the evidence"
+            )
+    faults.raise_if_any()
+    return entries
+
+
+def read_plan(text: str, *, file: str = "catalog/plan.toml") -> Plan:
+    """The plan of a TOML text, checked against the other entries of the catalog.
+
+    Raises
+    ------
+    DataError
+        With every fault: ill-typed fields, outcomes, covariates or treatments that do not exist, years that
+        contradict each other.
+    """
+    raw = tomllib.loads(text)
+    faults = Faults(file, kind=DataError)
+    defaults = raw.get("defaults", {})
+    analyses: dict[str, Analysis] = {}
+    for name, values in raw.get("analyses", {}).items():
+        entry = build_entry(Analysis, name, {**defaults, **values}, faults)
+        if entry is not None:
+            analyses[name] = entry
+            _check_analysis(entry, faults)
+    matching = build_entry(MatchingRule, "matching", raw.get("matching", {}), faults)
+    verdict = build_entry(VerdictRule, "verdict", raw.get("verdict", {}), faults)
+    if raw.get("treatment") not in treatments():
+        faults.add(f"treatment = {raw.get('treatment')!r}; allowed: {listed(treatments())}")
+    faults.raise_if_any()
+    assert verdict is not None  # raise_if_any has raised otherwise
+    assert matching is not None
+    return Plan(
+        title=raw["title"],
+        written=str(raw["written"]),
+        treatment=raw["treatment"],
+        seed=raw["seed"],
+        analyses=analyses,
+        matching=matching,
+        verdict=verdict,
+        sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def _check_analysis(entry: Analysis, faults: Faults) -> None:
+    if entry.name not in outcomes():
+        faults.add(f"[analyses.{entry.name}] is no outcome; allowed: {listed(outcomes(), limit=40)}")
+    for name in (*entry.covariates, *entry.cross_section_covariates):
+        if name not in covariates():
+            faults.add(
+                f"[analyses.{entry.name}] covariate {name!r} does not exist; allowed: {listed(covariates(), limit=40)}"
+            )
+    if len(entry.window) != 2 or entry.window[0] >= entry.window[1]:
+        faults.add(f"[analyses.{entry.name}] window = {entry.window} should be [first year, last year]")
+    elif entry.baseline_years and entry.post_years and max(entry.baseline_years) >= min(entry.post_years):
+        faults.add(
+            f"[analyses.{entry.name}] baseline_years must end before post_years begin; "
+            f"got {max(entry.baseline_years)} and {min(entry.post_years)}"
+        )
+
+
+@cache
+def plan() -> Plan:
+    """The plan that ships with the package."""
+    return read_plan(_text("plan.toml"))
+
+
+def outcome(name: str) -> Outcome:
+    """The outcome `name`; an unknown name is an InputError that lists the known ones."""
+    if name not in outcomes():
+        raise InputError(f"there is no outcome {name!r}; the catalog has {listed(outcomes(), limit=40)}")
+    return outcomes()[name]
+
+
+def treatment(name: str) -> Treatment:
+    """The treatment `name`; an unknown name is an InputError that lists the known ones."""
+    if name not in treatments():
+        raise InputError(f"there is no treatment {name!r}; the catalog has {listed(treatments(), limit=40)}")
+    return treatments()[name]

@@ -1,0 +1,540 @@
+"""The command line: reads options, calls one function of the library, prints or writes what it returns.
+
+Commands import what they need when they run, so that `--help` is quick. Errors leave one message, no trace.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from wwc_research import __version__
+from wwc_research.atomic import write_text
+from wwc_research.errors import InputError, ReportError, WwcError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wwc_research.design.matching import Matches
+
+STDOUT = Path("-")
+
+
+class _Commands(TyperGroup):
+    """Commands in the order of the work; an error of the user is one message and its exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except WwcError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(error.exit_status) from None
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+
+app = typer.Typer(
+    name="wwc-research",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def main() -> None:
+    """Run the command line; the entry point of `wwc-research`."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"wwc-research {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def wwc_research(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop."),
+    ] = False,
+) -> None:
+    """Does What Works Cities Certification go with better lives for residents? Data, estimates, reports.
+
+    \b
+    wwc-research report             one page per outcome and an index, from the shipped figures
+    wwc-research data list          what figures there are, and whose
+    wwc-research panel describe     coverage of the city-year panel
+    wwc-research estimate --help    an effect over time, from your own file
+    wwc-research match --help       treated units and their nearest neighbours, from your own file
+    """  # noqa: D301
+
+
+data = typer.Typer(
+    cls=_Commands, no_args_is_help=True, rich_markup_mode=None, help="The figures: list, check, compile."
+)
+panel_app = typer.Typer(cls=_Commands, no_args_is_help=True, rich_markup_mode=None, help="The city-year panel.")
+app.add_typer(data, name="data")
+app.add_typer(panel_app, name="panel")
+
+Root = Annotated[
+    Path | None,
+    typer.Option("--root", metavar="DIR", help="Folder with data/, notebooks/ and reports/ (default: found upwards)."),
+]
+
+
+def _project_root(root: Path | None) -> Path:
+    """The project's folder: as given, else the nearest one upwards, else the one this package was installed from."""
+    candidates = [root] if root else [Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[1]]
+    for folder in candidates:
+        if (folder / "data" / "raw" / "manifest.toml").is_file():
+            return folder.resolve()
+    raise InputError(
+        f"{candidates[0]}: no data/raw/manifest.toml here or above. Go to the project's folder or name it with --root."
+    )
+
+
+@data.command("list")
+def data_list(root: Root = None) -> None:
+    """The compiled tables: rows, years, vintage, publisher, licence.
+
+    \b
+    Example:
+      wwc-research data list
+    """  # noqa: D301
+    from wwc_research.sources import raw
+
+    for table in raw.list_tables(_project_root(root) / "data" / "raw"):
+        typer.echo(f"{table.name}: {table.rows:,} rows, {table.years[0]}-{table.years[1]}, vintage {table.vintage}")
+        typer.echo(f"    {table.publisher}. {table.series}. {table.licence}")
+
+
+@data.command("check")
+def data_check(root: Root = None) -> None:
+    """Compare every compiled table with its hash, row count, keys and bounds; all faults at once.
+
+    \b
+    Example:
+      wwc-research data check
+    """  # noqa: D301
+    from wwc_research.sources import raw
+
+    tables = raw.check(_project_root(root) / "data" / "raw")
+    typer.echo(f"{len(tables)} tables, {sum(table.rows for table in tables):,} rows: as the manifest says.")
+
+
+@data.command("compile")
+def data_compile(
+    publishers: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the publishers' files.")],
+    root: Root = None,
+) -> None:
+    """Read the publishers' files and write the compact tables of data/raw anew, with their manifest.
+
+    \b
+    Example:
+      wwc-research data compile ../publishers
+    """  # noqa: D301
+    from wwc_research.sources import raw
+
+    written = raw.compile_all(
+        publishers, _project_root(root) / "data" / "raw", progress=lambda name: typer.echo(f"reading {name}", err=True)
+    )
+    typer.echo(f"{len(written)} tables written to data/raw.")
+
+
+@panel_app.command("build")
+def panel_build(
+    root: Root = None,
+    uncorrected: Annotated[
+        bool,
+        typer.Option("--uncorrected", help="Leave known errors of the sources in; writes panel_uncorrected.parquet."),
+    ] = False,
+) -> None:
+    """Build the city-year panel from data/raw and write it with its data dictionary to data/processed.
+
+    \b
+    Example:
+      wwc-research panel build
+    """  # noqa: D301
+    from wwc_research.panel.build import build_panel
+    from wwc_research.panel.dictionary import data_dictionary
+    from wwc_research.sources import raw
+
+    folder = _project_root(root)
+    raw.check(folder / "data" / "raw")
+    panel = build_panel(folder / "data" / "raw", corrected=not uncorrected)
+    name = "panel_uncorrected" if uncorrected else "panel"
+    target = folder / "data" / "processed" / f"{name}.parquet"
+    panel.write(target)
+    write_text(target.with_name(f"{name}_dictionary.md"), data_dictionary(panel))
+    rows = panel.frame
+    typer.echo(f"{len(rows):,} rows, {rows['place_id'].nunique():,} places: data/processed/{name}.parquet")
+
+
+@panel_app.command("describe")
+def panel_describe(root: Root = None) -> None:
+    """The data dictionary: every column with source, vintage, years, places and missingness.
+
+    \b
+    Example:
+      wwc-research panel describe > dictionary.md
+    """  # noqa: D301
+    from wwc_research.panel.dictionary import data_dictionary
+    from wwc_research.panel.panel import Panel
+
+    typer.echo(data_dictionary(Panel.read(_project_root(root) / "data" / "processed" / "panel.parquet")), nl=False)
+
+
+@app.command()
+def report(
+    outcomes: Annotated[
+        list[str] | None, typer.Argument(metavar="[OUTCOME]...", help="Outcomes of the plan (default: all).")
+    ] = None,
+    treatment: Annotated[
+        str, typer.Option(metavar="NAME", help="certification or open_data_policy.")
+    ] = "certification",
+    run: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Folder under reports/ (default: the treatment).")
+    ] = None,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Pages made at the same time.")] = 2,
+    force: Annotated[bool, typer.Option("--force", help="Make every page, changed or not.")] = False,
+    root: Root = None,
+) -> None:
+    """One HTML page per outcome, an index, evidence.csv and run.json, from the shipped figures.
+
+    Nothing is done twice: where nothing has changed since the last run, it says so. A page that cannot be made is
+    marked on the index, the others are finished, and the exit status is 1.
+
+    \b
+    Examples:
+      wwc-research report
+      wwc-research report broadband air_quality --run two-outcomes
+      wwc-research report --treatment open_data_policy
+    """  # noqa: D301
+    from tqdm import tqdm
+
+    from wwc_research.report import batch
+
+    wanted = batch.plan_batch(
+        root=_project_root(root), treatment=treatment, outcomes=tuple(outcomes or ()), run=run, jobs=jobs
+    )
+    steps = 1 + 2 * len(wanted.outcomes)
+    with tqdm(total=steps, unit="step", leave=False, disable=None, bar_format="{l_bar}{bar}| {postfix}") as bar:
+
+        def tick(name: str) -> None:
+            bar.set_postfix_str(name)
+            bar.update()
+
+        finished = batch.run_batch(wanted, say=lambda line: tqdm.write(line), tick=tick, force=force)
+    shown = finished.index.relative_to(wanted.root)
+    if not finished.made and not finished.failed:
+        typer.echo(f"Nothing has changed since the last run: {len(finished.unchanged)} pages are up to date. {shown}")
+        return
+    kept = f", {len(finished.unchanged)} already up to date" if finished.unchanged else ""
+    typer.echo(f"{len(finished.made)} pages made{kept}. Open {shown}")
+    if finished.failed:
+        lines = "\n".join(f"  {name}: {reason}" for name, reason in finished.failed.items())
+        raise ReportError(f"{len(finished.failed)} of {len(wanted.outcomes)} pages could not be made\n{lines}")
+
+
+@app.command()
+def estimate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet, one row a unit and period.")],
+    unit: Annotated[str, typer.Option(metavar="COL", help="Column of unit codes (read as text).")],
+    time: Annotated[str, typer.Option(metavar="COL", help="Column of periods (whole numbers).")],
+    outcome: Annotated[str, typer.Option(metavar="COL", help="Column of the outcome.")],
+    cohort: Annotated[
+        str,
+        typer.Option(metavar="COL", help="Column of the first exposed period; empty, 0 or inf = never."),
+    ],
+    estimator: Annotated[str, typer.Option(metavar="NAME", help="two_way_fe, event_study or callaway_santanna.")],
+    comparison: Annotated[
+        Literal["never", "not_yet"],
+        typer.Option(help="Compare with units never exposed, or also with those not yet exposed."),
+    ] = "not_yet",
+    aggregation: Annotated[
+        Literal["simple", "group", "calendar", "dynamic"] | None,
+        typer.Option(help="callaway_santanna: how effects by cohort and time become one (default: simple)."),
+    ] = None,
+    covariates: Annotated[str, typer.Option(metavar="A,B", help="Columns to adjust for.")] = "",
+    adjustment: Annotated[
+        Literal["dr", "reg", "ipw"] | None,
+        typer.Option(help="callaway_santanna: doubly robust, regression or weighting (default: dr)."),
+    ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="COL", help="Groups that share shocks (default: the unit).")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(metavar="COL", help="Weights above zero.")] = None,
+    anticipation: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Periods before exposure that may already respond.")
+    ] = 0,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="For estimators that draw at random; kept in the output.")
+    ] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write the result there; - prints it.")
+    ] = None,
+) -> None:
+    """An effect over time, from a CSV or Parquet file.
+
+    Everything is checked before anything is computed. Rows without outcome or covariates, and units exposed
+    from the first period on, are left out and counted in the result.
+
+    \b
+    Examples:
+      wwc-research estimate counties.csv --unit county --time year --outcome log_employment \\
+          --cohort first_raise --estimator callaway_santanna --comparison never --json result.json
+      wwc-research estimate cities.parquet --unit place_id --time year --outcome broadband_pct \\
+          --cohort cohort --estimator two_way_fe --cluster county --json -
+    """  # noqa: D301
+    from wwc_research import estimators
+    from wwc_research.design.user_sample import sample_from_file
+
+    _refuse_unwritable(json_path, source=file)
+    if estimator not in estimators.ESTIMATORS:
+        allowed = ", ".join(sorted(estimators.ESTIMATORS))
+        raise InputError(f"--estimator {estimator!r} does not exist. Allowed: {allowed}.")
+    sample = sample_from_file(
+        file,
+        unit=unit,
+        time=time,
+        outcome=outcome,
+        cohort=cohort,
+        covariates=_names(covariates),
+        cluster=cluster,
+        weights=weights,
+        comparison=comparison,
+        anticipation=anticipation,
+    )
+    given = {"aggregation": aggregation, "adjustment": adjustment, "seed": seed}
+    known = {option.name for option in estimators.OPTIONS[estimator]}
+    result = estimators.estimate(sample, estimator, **{name: given[name] for name in given if name in known})
+    unused = [name for name in ("aggregation", "adjustment") if given[name] is not None and name not in known]
+    notes = [f"--{name} has no meaning for {estimator} and was not used" for name in unused]
+    answer = result.as_dict()
+    said = [*sample.settings.get("warnings", []), *answer["settings"].get("warnings", []), *notes]
+    warnings = list(dict.fromkeys(said))
+    answer["settings"] |= {"warnings": warnings, "seed": seed, "version": __version__}
+    _hand_over(answer, summary=result.summary(), warnings=warnings, json_path=json_path)
+
+
+@app.command()
+def match(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet, one row a unit.")],
+    treatment: Annotated[str, typer.Option(metavar="COL", help="Column of 1 (treated) and 0.")],
+    covariates: Annotated[
+        str,
+        typer.Option(metavar="A,B", help="Columns to match on: numbers, or text for categories."),
+    ],
+    method: Annotated[Literal["nearest"], typer.Option(help="How to match.")],
+    outcome: Annotated[
+        str | None, typer.Option(metavar="COL", help="Outcome, or its change; without it only balance.")
+    ] = None,
+    distance: Annotated[
+        Literal["propensity", "mahalanobis"],
+        typer.Option(help="Gap of logistic propensity scores, or Mahalanobis distance."),
+    ] = "propensity",
+    replace: Annotated[bool, typer.Option("--replace", help="A control may serve several units.")] = False,
+    ratio: Annotated[int, typer.Option(metavar="K", min=1, help="Controls wanted a treated unit.")] = 1,
+    caliper: Annotated[
+        float | None,
+        typer.Option(metavar="SD", help="Widest gap of propensity scores, in their standard deviations."),
+    ] = None,
+    exact: Annotated[str, typer.Option(metavar="A,B", help="Columns on which matches must agree.")] = "",
+    order: Annotated[
+        Literal["largest", "closest", "data", "random"] | None,
+        typer.Option(help="Who chooses first (default: largest score; data for mahalanobis)."),
+    ] = None,
+    ties: Annotated[
+        Literal["one", "all"], typer.Option(help="Of equally near controls take one, or (--replace) all.")
+    ] = "one",
+    covariance: Annotated[
+        Literal["within_groups", "overall"], typer.Option(help="Scale of the Mahalanobis distance.")
+    ] = "within_groups",
+    std_errors: Annotated[
+        Literal["matched_set", "cluster", "matched_set_and_cluster", "hc1", "abadie_imbens"] | None,
+        typer.Option(help="Default: matched_set, or hc1 with --replace; with --cluster also by cluster."),
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(metavar="COL", help="Names each row once (default: its row number).")
+    ] = None,
+    cluster: Annotated[str | None, typer.Option(metavar="COL", help="Groups that share shocks.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="For --order random.")] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write the result there; - prints it.")
+    ] = None,
+) -> None:
+    """Treated units and their nearest neighbours: balance, and the effect on the treated.
+
+    \b
+    Examples:
+      wwc-research match people.csv --treatment treat --covariates age,educ,race --outcome earnings \\
+          --method nearest --json result.json
+      wwc-research match cities.csv --unit place_id --treatment certified --covariates income,population \\
+          --outcome broadband_change --method nearest --caliper 0.2 --exact region --cluster county --json -
+    """  # noqa: D301
+    import numpy as np
+
+    from wwc_research.design.matching import nearest
+    from wwc_research.panel.files import covariate_names, read_units
+
+    _refuse_unwritable(json_path, source=file)
+    exact_columns = _names(exact)
+    checked = read_units(
+        file,
+        treatment=treatment,
+        covariates=_names(covariates),
+        outcome=outcome,
+        exact=exact_columns,
+        unit=unit,
+        cluster=cluster,
+    )
+    matches = nearest(
+        checked.frame,
+        treatment="treated",
+        covariates=covariate_names(_names(covariates)),
+        distance=distance,
+        replace=replace,
+        ratio=ratio,
+        caliper=caliper,
+        exact=[f"exact: {column}" for column in exact_columns],
+        order=order,
+        ties=ties,
+        covariance=covariance,
+        generator=None if seed is None else np.random.default_rng(seed),
+    )
+    answer = _match_answer(
+        checked.frame,
+        matches,
+        outcome=None if outcome is None else "outcome",
+        cluster=None if cluster is None else "cluster",
+        std_errors=std_errors,
+    )
+    left_out = [dict(zip(("reason", "rows", "units"), item, strict=True)) for item in checked.exclusions]
+    answer["exclusions"] = left_out + answer["exclusions"]
+    answer["settings"] = (
+        dict(checked.settings)
+        | answer["settings"]
+        | {"covariates": _names(covariates), "exact": exact_columns, "seed": seed, "version": __version__}
+    )
+    summary = (
+        f"{method}: {answer['n_matched_treated']:,} of {answer['n_treated']:,} treated units matched with "
+        f"{answer['n_matched_control']:,} of {answer['n_control']:,} controls"
+    )
+    if answer["estimate"] is not None:
+        error = answer["std_error"]
+        spoken = "undefined" if error is None else f"{error:.4g}"
+        summary += f"; {answer['estimand']} {answer['estimate']:.6g} (standard error {spoken})"
+    _hand_over(answer, summary=summary, warnings=answer["settings"]["warnings"], json_path=json_path)
+
+
+def _match_answer(
+    frame: pd.DataFrame, matches: Matches, *, outcome: str | None, cluster: str | None, std_errors: Any
+) -> dict[str, Any]:
+    """Plain values of a match under the names of the contract."""
+    from wwc_research.design.balance import balance, effective_sample_size
+    from wwc_research.estimators import matched_difference
+
+    table = balance(
+        frame,
+        treatment="treated",
+        covariates=matches.settings["covariates"],
+        weights=matches.weights,
+        propensity=matches.propensity,
+    )
+    is_treated = frame["treated"] == 1
+    answer: dict[str, Any] = {
+        "method": matches.settings["method"],
+        "estimand": matches.estimand,
+        "estimate": None,
+        "std_error": None,
+        "ci_low": None,
+        "ci_high": None,
+        "p_value": None,
+        "n_treated": int(is_treated.sum()),
+        "n_control": int((~is_treated).sum()),
+        "n_matched_treated": matches.n_matched_treated,
+        "n_matched_control": matches.n_matched_control,
+        "effective_n_control": effective_sample_size(matches.weights[~is_treated].to_numpy()),
+        "n_ties": matches.ties,
+        "balance": table.to_dict(orient="records"),
+        "exclusions": [exclusion.as_dict() for exclusion in matches.exclusions],
+        "settings": dict(matches.settings),
+        "pairs": matches.pairs.to_dict(orient="records"),
+    }
+    warnings = []
+    if matches.n_matched_treated == 1:
+        warnings.append("only one treated unit: the standard error is not to be trusted")
+    if outcome is not None:
+        result = matched_difference.estimate(frame, matches, outcome=outcome, cluster=cluster, std_errors=std_errors)
+        taken = result.as_dict()
+        answer |= {name: taken[name] for name in ("estimate", "std_error", "ci_low", "ci_high", "p_value")}
+        answer["settings"] = taken["settings"]
+    answer["settings"] = answer["settings"] | {"warnings": warnings}
+    return answer
+
+
+def _names(text: str) -> list[str]:
+    """Column names separated by commas; names that hold a comma stand in double quotes."""
+    return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()]
+
+
+def _refuse_unwritable(path: Path | None, *, source: Path) -> None:
+    """Refuse an output that could not be written, before any work is done."""
+    if path is None or path == STDOUT:
+        return
+    if path.is_dir():
+        raise InputError(f"--json {path}: is a folder. Give the name of a file.")
+    if not path.parent.is_dir():
+        raise InputError(f"--json {path}: the folder {path.parent} does not exist. Make it first.")
+    if path.exists() and source.exists() and path.samefile(source):
+        raise InputError(f"--json {path}: is the input itself. Give another name.")
+
+
+def _plain(value: Any) -> Any:
+    """The value with Python's own types throughout; undefined and infinite numbers become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and not (float("-inf") < value < float("inf")):
+        return None
+    return value
+
+
+def _hand_over(answer: Mapping[str, Any], *, summary: str, warnings: list[str], json_path: Path | None) -> None:
+    """Print the summary and write the answer, whole or not at all."""
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    text = json.dumps(_plain(answer), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if json_path == STDOUT:
+        typer.echo(text, nl=False)
+        return
+    typer.echo(summary)
+    if json_path is not None:
+        _write_whole(text, path=json_path)
+
+
+def _write_whole(text: str, *, path: Path) -> None:
+    """Write the file, whole or not at all."""
+    try:
+        write_text(path, text)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"--json {path}: cannot be written ({reason}). Give another place.") from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,566 @@
+"""Nearest-neighbour matching: for every treated unit its nearest untreated ones, and weights for both.
+
+In: one row a unit, a treatment of 0 and 1, covariates. Out: frozen `Matches`.
+Greedy matching with the conventions of R's MatchIt 4.7 (ties included), whose figures it is held to.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import xlogy
+
+from wwc_research.design.sample import Exclusion
+from wwc_research.errors import EstimationError, Faults, listed
+
+Distance = Literal["propensity", "mahalanobis"]
+Order = Literal["largest", "closest", "data", "random"]
+Ties = Literal["one", "all"]
+Covariance = Literal["within_groups", "overall"]
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+_DECIMALS: Mapping[Distance, int] = {"propensity": 12, "mahalanobis": 9}
+_NOTHING_VARIES = "no covariate varies, so there is no distance to match on. Give covariates that differ."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matches:
+    """Who was matched with whom.
+
+    Attributes
+    ----------
+    pairs
+        One row a pair: `treated`, `control` (labels of the input's index), `weight` (the share of the treated
+        unit's comparison that rests on this control; sums to 1 by treated unit), `distance`.
+    weights
+        By the input's index: 1 for matched treated units, the sum of pair weights for controls, else 0.
+    propensity
+        Estimated propensity scores by the input's index, where they were needed; else empty.
+    estimand
+        The average effect on the treated (ATT), or on the matched treated where some stayed unmatched.
+    with_replacement
+        Whether one control may serve several treated units.
+    ties
+        How many choices were between controls at the same distance.
+    exclusions
+        Treated units without a match and controls that are nobody's match, with reasons.
+    settings
+        Options as used.
+    """
+
+    pairs: pd.DataFrame
+    weights: pd.Series
+    propensity: pd.Series
+    estimand: str
+    with_replacement: bool
+    ties: int
+    exclusions: tuple[Exclusion, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_matched_treated(self) -> int:
+        """Treated units with at least one match."""
+        return int(self.pairs["treated"].nunique())
+
+    @property
+    def n_matched_control(self) -> int:
+        """Distinct controls that serve as a match."""
+        return int(self.pairs["control"].nunique())
+
+
+def covariate_matrix(frame: pd.DataFrame, *, covariates: Sequence[str]) -> pd.DataFrame:
+    """Covariates as floats, a text column as one indicator a level, named `<column><level>` as in R.
+
+    Raises
+    ------
+    InputError
+        For columns that are absent, or have empty or infinite cells.
+    """
+    faults = Faults(where="covariates")
+    parts: list[pd.DataFrame] = []
+    for name in covariates:
+        if name not in frame:
+            faults.add(f"no column {name!r}; the table has {listed(frame.columns, limit=12)}.")
+            continue
+        column = frame[name]
+        if column.isna().any():
+            faults.add(f"{name!r} is empty in {int(column.isna().sum()):,} rows; leave those rows out first.")
+        elif pd.api.types.is_numeric_dtype(column):
+            values = column.to_numpy(dtype=float)
+            if np.isinf(values).any():
+                faults.add(f"{name!r} has infinite values; leave those rows out first.")
+            parts.append(pd.DataFrame({name: values}, index=frame.index))
+        else:
+            levels = sorted(column.astype(str).unique())
+            parts.append(
+                pd.DataFrame(
+                    {f"{name}{level}": (column.astype(str) == level).to_numpy(dtype=float) for level in levels},
+                    index=frame.index,
+                )
+            )
+    faults.raise_if_any()
+    return pd.concat(parts, axis=1)
+
+
+def propensity_scores(X: Floats, *, treated: Flags) -> Floats:
+    """Probability of treatment given the covariates, by logistic regression (iteratively reweighted).
+
+    Equal rows get equal scores to the last bit, so that ties are ties. Collinear columns do no harm. Units whose
+    category holds only treated or only untreated ones get scores at 1 or 0, as in R's glm.
+
+    Parameters
+    ----------
+    X
+        Covariates, shape (units, columns), without a constant.
+    treated
+        Shape (units,).
+
+    Raises
+    ------
+    EstimationError
+        If no covariate varies, or if they tell treated from untreated units perfectly: no maximum exists.
+    """
+    rows, unit_row = np.unique(X, axis=0, return_inverse=True)
+    unit_row = unit_row.reshape(-1)
+    if len(rows) == 1:
+        raise EstimationError(_NOTHING_VARIES)
+    spread = rows.std(axis=0)
+    scaled = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    design = np.column_stack([np.ones(len(rows)), scaled])
+    count = np.bincount(unit_row).astype(float)
+    events = np.bincount(unit_row, weights=treated.astype(float))
+    coefficients = np.zeros(design.shape[1])
+    coefficients[0] = np.log(events.sum() / (count.sum() - events.sum()))
+    before = np.inf
+    for _ in range(100):
+        probability = 1 / (1 + np.exp(-(design @ coefficients)))
+        loss = -float(xlogy(events, probability).sum() + xlogy(count - events, 1 - probability).sum())
+        if loss < 1e-6 * len(X):
+            break
+        if abs(before - loss) < 1e-13 * loss:
+            fitted: Floats = probability[unit_row]
+            return fitted
+        before = loss
+        root = np.sqrt(np.maximum(count * probability * (1 - probability), 1e-300))
+        response = (events - count * probability) / root
+        coefficients = coefficients + np.linalg.lstsq(design * root[:, None], response, rcond=1e-10)[0]
+    raise EstimationError(
+        "the covariates tell treated from untreated units perfectly, so no propensity score exists. "
+        "Use fewer covariates, or mahalanobis distances."
+    )
+
+
+def mahalanobis_coordinates(
+    X: Floats, *, treated: Flags, covariance: Covariance = "within_groups"
+) -> tuple[Floats, Floats]:
+    """Coordinates whose squared Euclidean distance is the Mahalanobis distance, and a scan coordinate.
+
+    The covariance is pooled within treated and untreated units (Rubin 1980, as in MatchIt) or that of all
+    units; it is inverted on the space that the covariates span. The second array orders units for the choice
+    between ties: the first coordinate of MatchIt's pivoted Cholesky factor.
+
+    Parameters
+    ----------
+    X
+        Covariates, shape (units, columns).
+    treated
+        Shape (units,).
+    covariance
+        `within_groups` or `overall`.
+
+    Raises
+    ------
+    EstimationError
+        If no covariate varies.
+    """
+    rows, unit_row = np.unique(X, axis=0, return_inverse=True)
+    unit_row = unit_row.reshape(-1)
+    spread = X.std(axis=0, ddof=1)
+    varies = spread > 1e-12 * np.maximum(1.0, np.abs(X).max(axis=0))
+    if not varies.any():
+        raise EstimationError(_NOTHING_VARIES)
+    scaled = (rows[:, varies] - X[:, varies].mean(axis=0)) / spread[varies]
+    units = scaled[unit_row]
+    centred = units - units.mean(axis=0)
+    freedom = len(units) - 1
+    if covariance == "within_groups":
+        for group in (treated, ~treated):
+            centred[group] = units[group] - units[group].mean(axis=0)
+        freedom = len(units) - 2
+    values, vectors = np.linalg.eigh(centred.T @ centred / max(freedom, 1))
+    kept = values > 1e-8 * values.max()
+    if not kept.any():
+        raise EstimationError("no covariate varies within the groups; use the overall covariance.")
+    coordinates = scaled @ (vectors[:, kept] / np.sqrt(values[kept]))
+    inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
+    scan = scaled @ inverse[int(np.argmax(np.round(np.diag(inverse), 9)))]
+    return coordinates[unit_row], np.round(scan, 9)[unit_row]
+
+
+class _Neighbours:
+    """Distances from one treated unit to all controls, and which of equally near controls comes first."""
+
+    def __init__(
+        self,
+        treated: Flags,
+        *,
+        coordinates: Floats,
+        scan: Floats,
+        kind: Distance,
+        strata: Integers,
+        score: Floats | None,
+        caliper: float,
+    ) -> None:
+        self.treated = np.flatnonzero(treated)
+        self.controls = np.flatnonzero(~treated)
+        self.kind = kind
+        self._coordinates = coordinates
+        self._strata = strata
+        self._score = score
+        self._caliper = caliper
+        position = np.empty(len(scan), dtype=np.int64)
+        position[np.argsort(scan, kind="stable")] = np.arange(len(scan))
+        self._position = position
+        self.free = np.ones(len(self.controls), dtype=bool)
+
+    def stratum(self, i: int) -> Flags:
+        """Controls that agree with treated unit `i` on every exact covariate."""
+        return self._strata[self.controls] == self._strata[self.treated[i]]
+
+    def allowed(self, i: int) -> Flags:
+        """Controls in the stratum of treated unit `i` and within its caliper, free or not."""
+        inside = self.stratum(i)
+        if self._score is not None and np.isfinite(self._caliper):
+            gap = np.abs(self._score[self.controls] - self._score[self.treated[i]])
+            inside &= gap <= self._caliper
+        return inside
+
+    def distances(self, i: int) -> Floats:
+        """Distances of treated unit `i` to all controls, rounded so that ties are ties."""
+        gap = self._coordinates[self.controls] - self._coordinates[self.treated[i]]
+        squared = np.einsum("ij,ij->i", gap, gap)
+        raw = np.sqrt(squared) if self.kind == "propensity" else squared
+        return np.round(raw, _DECIMALS[self.kind])
+
+    def rank(self, i: int, seen: Sequence[int]) -> Integers:
+        """Rank among ties: an outward walk over the sorted units, from `i` and the controls it has seen.
+
+        By propensity, the walk starts downwards and the first control met wins; by Mahalanobis, it starts
+        upwards and the last one wins, as in MatchIt.
+        """
+        own = self._position[self.treated[i]]
+        others = self._position[self.controls]
+        met = [own, *others[list(seen)]] if self.kind == "propensity" else [own]
+        below, above = min(met) - others, others - max(met)
+        if self.kind == "propensity":
+            return np.where(below > 0, 2 * below - 1, 2 * above)
+        return -np.where(below > 0, 2 * below, 2 * above - 1)
+
+    def nearest(
+        self,
+        i: int,
+        *,
+        taken: Sequence[int],
+        passed: int | None = None,
+        number: int = 1,
+        all_ties: bool = False,
+    ) -> tuple[Integers, Floats, bool]:
+        """The `number` nearest free controls of treated unit `i`, their distances, and if a tie was seen."""
+        open_ = self.free & self.allowed(i)
+        open_[list(taken)] = False
+        candidates = np.flatnonzero(open_)
+        if not len(candidates):
+            return candidates, np.empty(0), False
+        distance = self.distances(i)[candidates]
+        seen = [*taken] if passed is None else [*taken, passed]
+        order = np.lexsort((self.rank(i, seen)[candidates], distance))
+        last = min(number, len(order)) - 1
+        edge = distance[order[last]]
+        tie = len(order) > last + 1 and bool(distance[order[last + 1]] == edge)
+        chosen = order[distance[order] <= edge] if all_ties else order[: last + 1]
+        return candidates[chosen], distance[chosen], tie
+
+
+def nearest(
+    frame: pd.DataFrame,
+    *,
+    treatment: str,
+    covariates: Sequence[str],
+    distance: Distance = "propensity",
+    replace: bool = False,
+    ratio: int = 1,
+    caliper: float | None = None,
+    exact: Sequence[str] = (),
+    order: Order | None = None,
+    ties: Ties = "one",
+    covariance: Covariance = "within_groups",
+    generator: np.random.Generator | None = None,
+) -> Matches:
+    """The nearest untreated units of every treated one, for the effect on the treated.
+
+    Parameters
+    ----------
+    frame
+        One row a unit with a unique index.
+    treatment
+        Column of 0 and 1.
+    covariates
+        Columns of numbers or text (one indicator a level), without empty cells.
+    distance
+        `propensity`: difference of the fitted probabilities of a logistic regression. `mahalanobis`: squared
+        distance on the scale of `covariance`.
+    replace
+        Whether one control may serve several treated units.
+    ratio
+        Controls wanted a treated unit. Without replacement every treated unit gets its first before any gets
+        its second.
+    caliper
+        Widest difference of propensity scores allowed, in standard deviations of the score over all units.
+    exact
+        Columns on which matched units must agree.
+    order
+        Who chooses first: `largest` propensity (default by propensity), `closest` pair, order of the `data`
+        (default by Mahalanobis), or `random` (needs `generator`). Of no consequence with replacement.
+    ties
+        `one` of equally near controls, as MatchIt; or `all` of them in equal shares, as Abadie and Imbens
+        (2006), only with replacement.
+    covariance
+        Of the Mahalanobis distance: `within_groups`, or `overall` as in R's Matching.
+    generator
+        Only for `order="random"`.
+
+    Raises
+    ------
+    InputError
+        For unusable columns or options, all at once.
+    EstimationError
+        If nobody can be matched, or no propensity score exists.
+    """
+    order = order or ("largest" if distance == "propensity" else "data")
+    settings: dict[str, Any] = {
+        "method": "nearest",
+        "distance": distance,
+        "replace": replace,
+        "ratio": ratio,
+        "caliper": caliper,
+        "exact": list(exact),
+        "order": "data" if replace else order,
+        "ties_kept": ties,
+        "covariance": covariance if distance == "mahalanobis" else None,
+        "covariates": list(covariates),
+    }
+    _refuse_unusable(frame, treatment, exact, settings | {"order": order}, generator)
+    treated = frame[treatment].to_numpy(dtype=float) == 1
+    X = covariate_matrix(frame, covariates=covariates).to_numpy()
+    score = None
+    if distance == "propensity" or caliper is not None or order == "largest":
+        score = propensity_scores(X, treated=treated)
+        settings["units_with_propensity_0_or_1"] = int(((score < 1e-8) | (score > 1 - 1e-8)).sum())
+    if distance == "propensity" and score is not None:
+        coordinates, scan = score[:, None], score
+    else:
+        coordinates, scan = mahalanobis_coordinates(X, treated=treated, covariance=covariance)
+    neighbours = _Neighbours(
+        treated,
+        coordinates=coordinates,
+        scan=scan,
+        kind=distance,
+        strata=_strata(frame, exact),
+        score=score,
+        caliper=np.inf if caliper is None or score is None else caliper * float(score.std(ddof=1)),
+    )
+    if replace:
+        found, n_ties = _with_replacement(neighbours, ratio=ratio, all_ties=ties == "all")
+    elif order == "closest":
+        found, n_ties = _closest_first(neighbours, ratio=ratio)
+    else:
+        turn = _turns(order, neighbours, score=score, generator=generator)
+        found, n_ties = _in_turn(neighbours, turn, ratio=ratio)
+    return _assembled(frame, neighbours, found, n_ties, replace=replace, score=score, settings=settings)
+
+
+def _refuse_unusable(
+    frame: pd.DataFrame,
+    treatment: str,
+    exact: Sequence[str],
+    options: Mapping[str, Any],
+    generator: np.random.Generator | None,
+) -> None:
+    faults = Faults(where="matching")
+    allowed = {"distance": Distance, "order": Order, "ties_kept": Ties}
+    for name, literal in allowed.items():
+        if options[name] not in get_args(literal):
+            spoken = name.removesuffix("_kept")
+            faults.add(f"{spoken} {options[name]!r} is unknown; use {listed(get_args(literal))}.")
+    if options["covariance"] not in (None, *get_args(Covariance)):
+        faults.add(f"covariance {options['covariance']!r} is unknown; use {listed(get_args(Covariance))}.")
+    if options["ratio"] < 1:
+        faults.add(f"ratio is {options['ratio']}; it counts controls a treated unit, 1 or more.")
+    if options["caliper"] is not None and not options["caliper"] > 0:
+        faults.add(f"caliper is {options['caliper']}; it counts standard deviations and must be above zero.")
+    if options["order"] == "random" and generator is None and not options["replace"]:
+        faults.add("a random order needs a seed.")
+    if options["ties_kept"] == "all" and not options["replace"]:
+        faults.add("all ties can be kept only with replacement.")
+    if not options["covariates"]:
+        faults.add("no covariates were given.")
+    if not frame.index.is_unique:
+        faults.add("the index repeats labels; give each unit its own.")
+    for column in (treatment, *exact):
+        if column not in frame:
+            faults.add(f"no column {column!r}; the table has {listed(frame.columns, limit=12)}.")
+    if treatment in frame:
+        found = set(frame[treatment].dropna().unique())
+        if frame[treatment].isna().any() or not found <= {0, 1}:
+            faults.add(f"treatment {treatment!r} must be 0 or 1 in every row; it has {listed(found)}.")
+        elif found != {0, 1}:
+            faults.add(f"treatment {treatment!r} is {listed(found)} in every row; matching needs both.")
+    faults.raise_if_any()
+
+
+def _strata(frame: pd.DataFrame, exact: Sequence[str]) -> Integers:
+    if not exact:
+        return np.zeros(len(frame), dtype=np.int64)
+    return frame.groupby(list(exact), sort=False, dropna=False).ngroup().to_numpy(dtype=np.int64)
+
+
+def _turns(
+    order: Order,
+    neighbours: _Neighbours,
+    *,
+    score: Floats | None,
+    generator: np.random.Generator | None,
+) -> Integers:
+    everyone = np.arange(len(neighbours.treated))
+    if order == "largest" and score is not None:
+        return np.argsort(-score[neighbours.treated], kind="stable")
+    if order == "random" and generator is not None:
+        return generator.permutation(everyone)
+    return everyone
+
+
+_Found = dict[int, list[tuple[int, float]]]
+
+
+def _with_replacement(neighbours: _Neighbours, *, ratio: int, all_ties: bool) -> tuple[_Found, int]:
+    found: _Found = {}
+    ties = 0
+    for i in range(len(neighbours.treated)):
+        controls, distances, tie = neighbours.nearest(i, taken=(), number=ratio, all_ties=all_ties)
+        found[i] = [(int(j), float(d)) for j, d in zip(controls, distances, strict=True)]
+        ties += tie
+    return found, ties
+
+
+def _in_turn(neighbours: _Neighbours, turn: Integers, *, ratio: int) -> tuple[_Found, int]:
+    found: _Found = {int(i): [] for i in turn}
+    ties = 0
+    for pass_ in range(ratio):
+        for i in map(int, turn):
+            if len(found[i]) < pass_:
+                continue
+            controls, distances, tie = neighbours.nearest(i, taken=[j for j, _ in found[i]])
+            ties += tie
+            if len(controls):
+                found[i].append((int(controls[0]), float(distances[0])))
+                neighbours.free[controls[0]] = False
+    return found, ties
+
+
+def _closest_first(neighbours: _Neighbours, *, ratio: int) -> tuple[_Found, int]:
+    """Greedy over pairs; of pairs at the same distance the one found last goes first, as in MatchIt."""
+    found: _Found = {i: [] for i in range(len(neighbours.treated))}
+    ties = 0
+    for pass_ in range(ratio):
+        queue: list[tuple[float, int, int, int]] = []
+        for i, mine in found.items():
+            if len(mine) == pass_:
+                controls, distances, tie = neighbours.nearest(i, taken=[j for j, _ in mine])
+                ties += tie
+                if len(controls):
+                    queue.append((float(distances[0]), i, i, int(controls[0])))
+        heapq.heapify(queue)
+        newest = 0
+        while queue:
+            gap, _, i, j = heapq.heappop(queue)
+            if neighbours.free[j]:
+                neighbours.free[j] = False
+                found[i].append((j, gap))
+                continue
+            controls, distances, tie = neighbours.nearest(i, taken=[k for k, _ in found[i]], passed=j)
+            ties += tie
+            if len(controls):
+                newest -= 1
+                heapq.heappush(queue, (float(distances[0]), newest, i, int(controls[0])))
+    return found, ties
+
+
+def _assembled(
+    frame: pd.DataFrame,
+    neighbours: _Neighbours,
+    found: _Found,
+    ties: int,
+    *,
+    replace: bool,
+    score: Floats | None,
+    settings: Mapping[str, Any],
+) -> Matches:
+    labels = frame.index.to_numpy()
+    rows = [
+        (labels[neighbours.treated[i]], labels[neighbours.controls[j]], 1 / len(mine), gap)
+        for i, mine in sorted(found.items())
+        for j, gap in mine
+    ]
+    exclusions = _left_over(neighbours, found, replace=replace)
+    if not rows:
+        raise EstimationError(
+            f"no treated unit found a match: {listed(item.reason for item in exclusions)}. "
+            "Widen the caliper or match exactly on fewer columns."
+        )
+    pairs = pd.DataFrame(rows, columns=["treated", "control", "weight", "distance"])
+    weights = pd.Series(0.0, index=frame.index, name="weight")
+    weights.loc[pairs["treated"].unique()] = 1.0
+    by_control = pairs.groupby("control", sort=False)["weight"].sum()
+    weights.loc[by_control.index] = by_control.to_numpy()
+    propensity = pd.Series(dtype=float) if score is None else pd.Series(score, index=frame.index)
+    complete = all(found[i] for i in range(len(neighbours.treated)))
+    return Matches(
+        pairs=pairs,
+        weights=weights,
+        propensity=propensity,
+        estimand="ATT" if complete else "ATT of the matched treated",
+        with_replacement=replace,
+        ties=ties,
+        exclusions=exclusions,
+        settings=dict(settings),
+    )
+
+
+def _left_over(neighbours: _Neighbours, found: _Found, *, replace: bool) -> tuple[Exclusion, ...]:
+    reasons = {
+        "treated unit without a control that agrees on the exact covariates": 0,
+        "treated unit without a control within the caliper": 0,
+        "treated unit whose possible controls were all taken": 0,
+    }
+    stratum, caliper, taken = reasons
+    for i in range(len(neighbours.treated)):
+        if found.get(i):
+            continue
+        if not neighbours.stratum(i).any():
+            reasons[stratum] += 1
+        elif not neighbours.allowed(i).any():
+            reasons[caliper] += 1
+        else:
+            reasons[taken] += 1
+    used = {j for mine in found.values() for j, _ in mine}
+    reasons["control that is nobody's match"] = len(neighbours.controls) - len(used)
+    return tuple(Exclusion(reason=reason, rows=count, units=count) for reason, count in reasons.items() if count)

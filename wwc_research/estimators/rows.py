@@ -1,0 +1,228 @@
+"""A Sample as sorted, coded arrays, without units that cannot inform any estimator; each loss is counted.
+
+In: `Sample`, never changed. Out: `Rows`. No estimator: the door that all of them go through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from wwc_research.design.sample import Comparison, Exclusion, Sample
+from wwc_research.errors import EstimationError, Faults, InputError, listed
+from wwc_research.estimators.linear import Codes, ErrorModel, Floats, StdErrors
+
+Mask = npt.NDArray[np.bool_]
+_COLUMNS = ("unit", "time", "outcome", "cohort", "cluster", "weight")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """One entry a unit and time, sorted by both.
+
+    Attributes
+    ----------
+    unit, cluster
+        Codes from 0, every code present.
+    time
+        In calendar units; gaps are allowed.
+    cohort
+        First exposed time; infinity = never.
+    outcome, weight
+        Finite; weights positive.
+    covariates
+        Shape (rows, covariates), named by `covariate_names`.
+    comparison, anticipation, exclusions
+        From the sample, with what was left out here added.
+    """
+
+    unit: Codes
+    time: Codes
+    cohort: Floats
+    cluster: Codes
+    outcome: Floats
+    weight: Floats
+    covariates: Floats
+    covariate_names: tuple[str, ...]
+    comparison: Comparison
+    anticipation: int
+    exclusions: tuple[Exclusion, ...]
+
+    @property
+    def event_time(self) -> Floats:
+        """Time since exposure in calendar units, minus infinity for the never exposed."""
+        return self.time - self.cohort
+
+    @property
+    def is_exposed(self) -> Mask:
+        """Whether the unit is exposed at that time."""
+        return np.asarray(self.time >= self.cohort, dtype=bool)
+
+    @property
+    def period(self) -> Codes:
+        """Time as codes 0..T-1 in calendar order."""
+        return _compact(self.time - self.time.min())
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return int(self.unit.max()) + 1
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters."""
+        return int(self.cluster.max()) + 1
+
+    @property
+    def n_treated(self) -> int:
+        """Number of units seen exposed."""
+        return int(np.unique(self.unit[self.is_exposed]).size)
+
+    def error_model(self, kind: StdErrors) -> ErrorModel:
+        """The error model of that kind for these rows: clusters from the sample, the second one time."""
+        period = self.period
+        clusters = (self.cluster, period) if kind == "two_way_cluster" else (self.cluster,)
+        return ErrorModel(kind=kind, clusters=clusters, unit=self.unit, time=period)
+
+    def of_units(self, keep: Mask) -> Mask:
+        """A mask over units spread over their rows."""
+        return np.asarray(keep[self.unit], dtype=bool)
+
+    def without(self, drop: Mask, *, reason: str) -> Rows:
+        """The rows not in `drop`, with an exclusion that counts those that are; itself where there are none.
+
+        Units are counted where at least one of their rows is dropped.
+        """
+        if not drop.any():
+            return self
+        exclusion = Exclusion(reason=reason, rows=int(drop.sum()), units=int(np.unique(self.unit[drop]).size))
+        keep = ~drop
+        return Rows(
+            unit=_compact(self.unit[keep]),
+            time=self.time[keep],
+            cohort=self.cohort[keep],
+            cluster=_compact(self.cluster[keep]),
+            outcome=self.outcome[keep],
+            weight=self.weight[keep],
+            covariates=self.covariates[keep],
+            covariate_names=self.covariate_names,
+            comparison=self.comparison,
+            anticipation=self.anticipation,
+            exclusions=(*self.exclusions, exclusion),
+        )
+
+
+def _compact(codes: Codes) -> Codes:
+    present = np.bincount(codes) > 0
+    return (np.cumsum(present) - 1)[codes]
+
+
+def read_rows(sample: Sample) -> Rows:
+    """The sample as arrays, less what no estimator can use.
+
+    Left out, each with an exclusion: units seen only once; units not seen before their exposure (less the
+    anticipation), whose own effect is unknown and whose trend already carries it; and under
+    `comparison = "never"` units first exposed after the last period, which are neither never exposed nor
+    exposed in sight.
+
+    Raises
+    ------
+    InputError
+        For a frame that is not a sample: all faults at once.
+    EstimationError
+        Where no effect can be estimated: one period, nobody exposed, nobody to compare with.
+    """
+    rows = _coded(sample)
+    rows = rows.without(rows.of_units(np.bincount(rows.unit) < 2), reason="unit observed in a single period")
+    if rows.unit.size == 0 or np.ptp(rows.time) == 0:
+        raise EstimationError(
+            "sample: no unit is observed in two periods; an effect needs a before and an after. Widen the window."
+        )
+    rows = _with_a_past(rows)
+    if rows.comparison == "never":
+        late = np.isfinite(rows.cohort) & (rows.cohort > rows.time.max())
+        rows = rows.without(late, reason="first exposed after the last period, and only the never exposed are compared")
+    _refuse_without_contrast(rows)
+    return rows
+
+
+def _coded(sample: Sample) -> Rows:
+    frame = sample.frame
+    missing = [name for name in (*_COLUMNS, *sample.covariates) if name not in frame.columns]
+    if missing:
+        raise InputError(f"sample: no column {listed(missing)}; build it with Design.sample.")
+    if not len(frame):
+        raise EstimationError("sample: it has no rows; see its exclusions, and widen the window or the places.")
+    unit = pd.factorize(frame["unit"], sort=True)[0].astype(np.int64)
+    cluster = pd.factorize(frame["cluster"], sort=True)[0].astype(np.int64)
+    time = frame["time"].to_numpy(dtype=np.int64)
+    key = unit * (np.ptp(time) + 1) + (time - time.min())
+    order = slice(None) if (np.diff(key) > 0).all() else np.argsort(key, kind="stable")
+    cohort = frame["cohort"].to_numpy(dtype=float)
+    covariates = frame[list(sample.covariates)].to_numpy(dtype=float).reshape(len(frame), -1)
+    rows = Rows(
+        unit=unit[order],
+        time=time[order],
+        cohort=np.where(np.isnan(cohort), np.inf, cohort)[order],
+        cluster=cluster[order],
+        outcome=frame["outcome"].to_numpy(dtype=float)[order],
+        weight=frame["weight"].to_numpy(dtype=float)[order],
+        covariates=covariates[order],
+        covariate_names=tuple(sample.covariates),
+        comparison=sample.comparison,
+        anticipation=sample.anticipation,
+        exclusions=tuple(sample.exclusions),
+    )
+    _refuse_malformed(rows, is_repeated=bool((np.diff(key[order]) == 0).any()))
+    return rows
+
+
+def _refuse_malformed(rows: Rows, *, is_repeated: bool) -> None:
+    faults = Faults(where="sample")
+    same_unit = np.diff(rows.unit) == 0
+    if is_repeated:
+        faults.add("a unit has two rows at one time; average or drop one of them.")
+    if (rows.cohort[1:] != rows.cohort[:-1])[same_unit].any():
+        faults.add("a unit has two values of cohort; cohort is the one first exposed time of the unit.")
+    if rows.unit.min() < 0 or rows.cluster.min() < 0:
+        faults.add("unit or cluster is missing in some rows; fill it or drop the rows.")
+    if not np.isfinite(rows.outcome).all() or not np.isfinite(rows.covariates).all():
+        faults.add("outcome or covariates are not finite in some rows; drop those rows.")
+    if not (np.isfinite(rows.weight).all() and (rows.weight > 0).all()):
+        faults.add("weights must be positive numbers; drop rows without weight.")
+    if rows.anticipation < 0:
+        faults.add(f"anticipation = {rows.anticipation}; it is a number of periods, 0 or more.")
+    if rows.comparison not in ("never", "not_yet"):
+        faults.add(f"comparison = {rows.comparison!r} is not offered; allowed: never, not_yet.")
+    faults.raise_if_any()
+
+
+def _with_a_past(rows: Rows) -> Rows:
+    is_clean = rows.time < rows.cohort - rows.anticipation
+    has_past = np.bincount(rows.unit, weights=is_clean) > 0
+    window = f" less {rows.anticipation} of anticipation" if rows.anticipation else ""
+    return rows.without(
+        rows.of_units(~has_past), reason=f"exposed{window} in or before the first period observed: no past"
+    )
+
+
+def _refuse_without_contrast(rows: Rows) -> None:
+    if rows.unit.size == 0 or not rows.is_exposed.any():
+        lost = "; ".join(f"{e.units} units: {e.reason}" for e in rows.exclusions) or "none"
+        raise EstimationError(
+            f"sample: no unit is seen both before and after its exposure (left out: {lost}). Start the "
+            "window earlier, or end it later."
+        )
+    if rows.comparison == "never" and np.isfinite(rows.cohort).all():
+        raise EstimationError(
+            f"sample: all {rows.n_units} units are exposed and comparison = never; take comparison = "
+            "not_yet, or add places that were never exposed."
+        )
+    if np.ptp(rows.cohort[np.isfinite(rows.cohort)]) == 0 and np.isfinite(rows.cohort).all():
+        raise EstimationError(
+            f"sample: all {rows.n_units} units are first exposed at {rows.cohort[0]:.0f}, so nobody is left "
+            "to compare with; add places exposed later or never."
+        )

@@ -1,0 +1,337 @@
+"""Evidence for one outcome, assembled as the plan says: estimates, checks, tables, provenance.
+
+In: a Panel and the plan. Out: `Evidence` without q-value and verdict; `judge` adds both over all outcomes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from wwc_research import __version__, catalog
+from wwc_research.catalog import Analysis, Plan, Treatment
+from wwc_research.design.balance import balance
+from wwc_research.design.baseline import Baseline, cross_section, long_difference
+from wwc_research.design.design import Design
+from wwc_research.design.matching import Matches, nearest
+from wwc_research.design.sample import Sample
+from wwc_research.errors import EstimationError, InputError, listed
+from wwc_research.estimators import estimate as estimate_by_name
+from wwc_research.estimators import matched_difference
+from wwc_research.estimators.estimate import Estimate
+from wwc_research.evidence import checks, multiplicity, verdict
+from wwc_research.evidence.evidence import Check, Evidence, Named
+from wwc_research.panel.panel import Panel
+from wwc_research.sources import raw
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Comparison:
+    """A matched comparison with everything a page shows of it."""
+
+    estimate: Estimate
+    balance: tuple[dict[str, Any], ...]
+    matched: tuple[dict[str, Any], ...]
+
+
+def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan) -> Evidence:
+    """Evidence for one outcome and treatment.
+
+    Raises
+    ------
+    InputError
+        Where the plan has no analysis of the outcome, or the treatment is not dated.
+    EstimationError
+        Where the headline design leaves nothing to compare.
+    """
+    if outcome not in plan.analyses:
+        raise InputError(f"the plan has no analysis of {outcome!r}; it has {listed(plan.analyses, limit=40)}")
+    analysis = plan.analyses[outcome]
+    design = Design(outcome=catalog.outcome(outcome), treatment=catalog.treatment(treatment), analysis=analysis)
+    sample = design.sample(panel)
+    headline = estimate_by_name(sample, analysis.headline, aggregation=analysis.aggregation)
+    alternatives, compared = _alternatives(design, panel, sample=sample, plan=plan)
+    estimates = {item.title: found for item, found in alternatives if found is not None}
+    return Evidence(
+        outcome=outcome,
+        treatment=treatment,
+        family=analysis.family,
+        minimum_effect_of_interest=analysis.minimum_effect_of_interest,
+        headline=_named(headline_title(analysis), headline, name=analysis.headline),
+        alternatives=tuple(item for item, _ in alternatives),
+        checks=_checks(headline, sample, panel, plan=plan, design=design, others=estimates, compared=compared),
+        q_value=None,
+        verdict=None,
+        cohorts=tuple(_cohorts(sample)),
+        trends=tuple(_trends(sample, treatment=design.treatment)),
+        balance=compared.balance if compared else (),
+        matched=compared.matched if compared else (),
+        cross_section=_cross_section(design, panel, plan=plan),
+        notes=tuple(_notes(design, panel)),
+        provenance=_provenance(panel, plan, design=design),
+    )
+
+
+def headline_title(analysis: Analysis) -> str:
+    """How the headline estimate is called on a page."""
+    names = {
+        "callaway_santanna": "Callaway and Sant'Anna",
+        "two_way_fe": "Two-way fixed effects",
+        "event_study": "Event study (two-way fixed effects)",
+    }
+    against = "not yet or never exposed" if analysis.comparison == "not_yet" else "never exposed"
+    return f"{names[analysis.headline]}, against {against}"
+
+
+def _named(title: str, found: Estimate, *, name: str) -> Named:
+    return Named(name=name, title=title, estimate=found.as_dict())
+
+
+def _alternatives(
+    design: Design, panel: Panel, *, sample: Sample, plan: Plan
+) -> tuple[list[tuple[Named, Estimate | None]], _Comparison | None]:
+    """Every other planned way of asking; a way that cannot be gone is kept with its reason."""
+    compared: list[_Comparison] = []
+
+    def matched() -> Estimate:
+        compared.append(compare(long_difference(panel, design=design), plan=plan))
+        return compared[0].estimate
+
+    def varied(**changes: object) -> Callable[[], Estimate]:
+        return lambda: estimate_by_name(
+            design.with_analysis(**changes).sample(panel),
+            design.analysis.headline,
+            aggregation=design.analysis.aggregation,
+        )
+
+    ways: list[tuple[str, str, Callable[[], Estimate]]] = [
+        ("two_way_fe", "Two-way fixed effects", lambda: estimate_by_name(sample, "two_way_fe")),
+        (
+            "event_study",
+            "Event study (two-way fixed effects), mean after",
+            lambda: estimate_by_name(sample, "event_study"),
+        ),
+        ("matched_difference", "Nearest neighbours, change since the baseline", matched),
+        ("never", "Against never exposed only", varied(comparison="never")),
+        ("anticipation_1", "One year of anticipation", varied(anticipation=1)),
+    ]
+    if design.analysis.unit == "county" and design.analysis.also_by_place:
+        ways.append(("by_place", "Cities as units, errors clustered by county", varied(unit="place")))
+    found: list[tuple[Named, Estimate | None]] = []
+    for name, title, way in ways:
+        try:
+            result = way()
+        except EstimationError as error:
+            found.append((Named(name=name, title=title, estimate=None, failed=str(error)), None))
+        else:
+            found.append((_named(title, result, name=name), result))
+    return found, compared[0] if compared else None
+
+
+def compare(baseline: Baseline, *, plan: Plan) -> _Comparison:
+    """Nearest neighbours of the exposed units by the plan's rule, the effect, the balance, who with whom."""
+    frame = baseline.frame.assign(treated=baseline.frame["treated"].astype(int)).set_index("unit", drop=False)
+    matches = nearest(
+        frame,
+        treatment="treated",
+        covariates=list(baseline.columns),
+        distance=plan.matching.distance,
+        ratio=plan.matching.ratio,
+    )
+    found = matched_difference.estimate(frame, matches, outcome="outcome", cluster=_shared_cluster(frame))
+    rows = balance(frame, treatment="treated", covariates=list(baseline.columns), weights=matches.weights)
+    return _Comparison(
+        estimate=dataclasses.replace(found, exclusions=(*baseline.exclusions, *found.exclusions)),
+        balance=tuple(_balance_row(row, baseline.titles) for row in rows.to_dict("records")),
+        matched=tuple(_who_with_whom(frame, matches)),
+    )
+
+
+def _shared_cluster(frame: pd.DataFrame) -> str | None:
+    """Cluster by county as well, unless every unit is a county of its own."""
+    return "cluster" if frame["cluster"].nunique() < len(frame) else None
+
+
+def _balance_row(row: dict[str, Any], titles: dict[str, str]) -> dict[str, Any]:
+    numbers = ("smd_before", "smd_after", "variance_ratio_before", "variance_ratio_after")
+    known = {key: float(row[key]) if math.isfinite(row[key]) else None for key in numbers}
+    return {"covariate": row["covariate"], "title": titles[row["covariate"]], **known}
+
+
+def _who_with_whom(frame: pd.DataFrame, matches: Matches) -> Iterable[dict[str, Any]]:
+    labels = frame["label"]
+    for treated, rows in matches.pairs.groupby("treated", sort=False):
+        yield {"treated": labels[treated], "controls": [labels[unit] for unit in rows["control"]]}
+
+
+def _checks(
+    headline: Estimate,
+    sample: Sample,
+    panel: Panel,
+    *,
+    plan: Plan,
+    design: Design,
+    others: dict[str, Estimate],
+    compared: _Comparison | None,
+) -> tuple[Check, ...]:
+    treated = sample.frame.loc[sample.frame["cohort"].notna(), "cluster"].nunique()
+    found = [
+        checks.pre_trends(_leads(sample, plan=plan), rule=plan.verdict),
+        checks.treated_clusters(int(treated), rule=plan.verdict),
+        checks.direction(headline, others=others),
+        checks.balance(compared.balance if compared else (), rule=plan.verdict),
+    ]
+    if design.outcome.has_survey_error:
+        found.append(checks.survey_noise(*_variances(sample, panel, design=design)))
+    return tuple(found)
+
+
+def _leads(sample: Sample, *, plan: Plan) -> Estimate | None:
+    """An event study with the plan's number of leads, the earlier ones pooled; None where there are no leads."""
+    try:
+        return estimate_by_name(sample, "event_study", first=-1 - sample.anticipation - plan.verdict.pre_trend_leads)
+    except EstimationError:
+        return None
+
+
+def _variances(sample: Sample, panel: Panel, *, design: Design) -> tuple[float, float]:
+    """Mean sampling variance of the outcome, and its variance within units after year effects."""
+    key, suffix = ("county_id", "_main_county") if design.analysis.unit == "county" else ("place_id", "")
+    column = f"{design.outcome.variable}{suffix}_std_error"
+    if column not in panel.frame or design.outcome.transform != "none":
+        return math.nan, math.nan
+    errors = panel.frame.drop_duplicates([key, "year"]).set_index([key, "year"])[column]
+    rows = sample.frame
+    sampled = errors.reindex(pd.MultiIndex.from_frame(rows[["unit", "time"]])).to_numpy()
+    within = rows["outcome"] - rows.groupby("unit")["outcome"].transform("mean")
+    within = within - within.groupby(rows["time"]).transform("mean")
+    return float(pd.Series(sampled).pow(2).mean()), float(within.var())
+
+
+def _cohorts(sample: Sample) -> Iterable[dict[str, Any]]:
+    units = sample.frame.drop_duplicates("unit")
+    for cohort, rows in units.loc[units["cohort"].notna()].groupby("cohort"):
+        labels = sorted(rows["label"])
+        yield {"cohort": int(float(str(cohort))), "n_units": len(labels), "labels": labels}
+
+
+def _trends(sample: Sample, *, treatment: Treatment) -> Iterable[dict[str, Any]]:
+    """Yearly means over the units that have a figure in every year of the sample."""
+    frame = sample.frame
+    years = frame["time"].nunique()
+    complete = frame.loc[frame.groupby("unit")["time"].transform("size") == years]
+    treated = complete["cohort"].notna()
+    names = [treatment.exposed.format(units="cities"), treatment.unexposed.format(units="cities")]
+    if sample.settings["unit"] == "county":
+        names = [f"counties with {names[0]}", "counties without"]
+    for group, rows in zip(names, (complete[treated], complete[~treated]), strict=True):
+        for year, chosen in rows.groupby("time"):
+            yield {
+                "group": group[0].upper() + group[1:],
+                "year": int(str(year)),
+                "mean": float(chosen["outcome"].mean()),
+                "n_units": len(chosen),
+            }
+
+
+def _cross_section(design: Design, panel: Panel, *, plan: Plan) -> dict[str, Any] | None:
+    year = design.analysis.cross_section_year
+    if year is None:
+        return None
+    variable = f"{design.outcome.name}_{year}_share"
+    try:
+        compared = compare(cross_section(panel, design=design, variable=variable, year=year), plan=plan)
+    except EstimationError as error:
+        return {"year": year, "failed": str(error)}
+    return {
+        "year": year,
+        "failed": "",
+        "estimate": compared.estimate.as_dict(),
+        "balance": list(compared.balance),
+        "balance_check": dataclasses.asdict(checks.balance(compared.balance, rule=plan.verdict)),
+        "matched": list(compared.matched),
+        "exclusions": [item.as_dict() for item in compared.estimate.exclusions],
+    }
+
+
+def _notes(design: Design, panel: Panel) -> Iterable[str]:
+    outcome, analysis = design.outcome, design.analysis
+    if outcome.is_award_condition and design.treatment.name == "certification":
+        editions = " and ".join(edition.upper() for edition in analysis.editions)
+        yield (
+            "Since August 2022 (Version 3 of the Standard) a city has to show good outcomes to be certified. Only "
+            f"first awards under {editions} count as exposed; later ones are comparison until their award, then leave."
+        )
+    if design.treatment.name == "certification":
+        undated = panel.frame.loc[panel.frame["certification_is_undated"], "name"].unique()
+        yield (
+            f"{len(undated)} US cities are known to be certified, but not since when: "
+            f"{listed(sorted(undated), limit=20)}. They are kept out on both sides."
+        )
+    if analysis.unit == "county":
+        yield (
+            "The figure is measured for counties, so counties are compared; a county counts as exposed from the first "
+            "year in which one of its cities of 30,000 people or more does. The effect is diluted by the rest of it."
+        )
+    yield from design.treatment.caveats
+    for year, why in outcome.gaps.items():
+        yield f"{year} is missing: {why}."
+
+
+def _provenance(panel: Panel, plan: Plan, *, design: Design) -> dict[str, Any]:
+    """Sources of the outcome, the treatment and the covariates, with vintages and licences, and all hashes."""
+    used = {design.outcome.source, design.treatment.table.split("/")[0]}
+    for name in (*design.analysis.covariates, *design.analysis.cross_section_covariates):
+        for variable in catalog.covariates()[name].variables:
+            used.add(panel.column(variable).source)
+    if design.analysis.cross_section_year is not None:
+        used.add("youth_neet_puma")
+    entries = raw.load_sources()
+    return {
+        "sources": [_origin(entries[name]) for name in sorted(used)],
+        "plan_title": plan.title,
+        "plan_written": plan.written,
+        "plan_sha256": plan.sha256,
+        "data_sha256": panel.data_hash,
+        "version": __version__,
+        "seed": plan.seed,
+    }
+
+
+def _origin(source: dict[str, Any]) -> dict[str, str]:
+    vintages = sorted({str(table["vintage"]) for table in source["tables"].values()})
+    return {
+        "series": source["title"],
+        "publisher": source["publisher"],
+        "vintage": ", ".join(vintages),
+        "licence": source["licence"],
+    }
+
+
+def judge(found: Sequence[Evidence], *, plan: Plan) -> list[Evidence]:
+    """The same evidence with q-values over each family and the verdict of the plan's rule."""
+    q_by_outcome: dict[str, float] = {}
+    for family in {item.family for item in found}:
+        members = [item for item in found if item.family == family]
+        p_values = [_p_value(item) for item in members]
+        for item, q_value in zip(members, multiplicity.q_values(p_values), strict=True):
+            q_by_outcome[item.outcome] = q_value
+    judged = []
+    for item in found:
+        q_value = q_by_outcome[item.outcome]
+        corrected = dataclasses.replace(item, q_value=q_value if math.isfinite(q_value) else None)
+        decision = verdict.decide(corrected, outcome=catalog.outcome(item.outcome), rule=plan.verdict)
+        judged.append(dataclasses.replace(corrected, verdict=decision))
+    return judged
+
+
+def _p_value(item: Evidence) -> float:
+    value = (item.headline.estimate or {}).get("p_value")
+    return math.nan if value is None else float(value)
+
+
+__all__ = ["assemble", "compare", "judge"]

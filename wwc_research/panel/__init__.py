@@ -1,0 +1,1 @@
+"""OBSERVATIONS + CERTIFICATION → CITY-YEAR PANEL, with provenance and coverage per column."""

@@ -1,0 +1,275 @@
+"""Compiled tables → the city-year panel: places as published, counties and microdata areas by weights.
+
+In: data/raw. Out: a `Panel` of every US place of 30,000 people and more, 2006-2024.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from wwc_research import catalog
+from wwc_research.catalog import Variable
+from wwc_research.errors import DataError, InputError, listed
+from wwc_research.panel.areas import area_values_to_places
+from wwc_research.panel.panel import Panel, PanelColumn
+from wwc_research.sources import corrections, crosswalks, raw
+from wwc_research.standard import timing
+
+YEARS = range(2006, 2025)
+MAIN_COUNTY = "_main_county"
+
+
+def build_panel(raw_dir: Path, *, corrected: bool = True) -> Panel:
+    """The panel of `raw_dir`, one row a place and year.
+
+    Parameters
+    ----------
+    raw_dir
+        Folder with manifest.toml and the compiled tables.
+    corrected
+        Whether the declared corrections are applied; without them the panel shows the figures as published.
+
+    Raises
+    ------
+    DataError
+        Where a table is absent or altered, or where a figure the catalog promises is not in the tables.
+    """
+    universe = raw.read_table(raw_dir, "gazetteer/universe")
+    observations = raw.read_observations(raw_dir, corrected=False)
+    log: tuple[str, ...] = ()
+    if corrected:
+        ledger = corrections.load_corrections()
+        observations, removed = corrections.apply_corrections(observations, ledger)
+        log = _correction_lines(removed, ledger)
+    grid = _grid(universe, counties=raw.read_table(raw_dir, "gazetteer/counties"))
+    parts, columns = [grid], []
+    for variable in catalog.variables().values():
+        values, vintages = _one_vintage(observations, variable)
+        crosswalk = _crosswalk(raw_dir, geography=variable.geography, observations=observations)
+        filled = _to_places(values, variable, crosswalk=crosswalk, grid=grid)
+        parts.append(filled)
+        columns.append(_described(filled, variable, vintages=vintages, grid=grid))
+    treated, treatment_columns = _treatments(grid, raw_dir)
+    frame = pd.concat([*parts, treated], axis=1)
+    return Panel(
+        frame=frame,
+        columns=(*columns, *treatment_columns),
+        data_hash=_inputs_hash(raw_dir),
+        corrections=log,
+    )
+
+
+def _correction_lines(removed: pd.DataFrame, ledger: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """What each correction took out, in one line an entry."""
+    lines = []
+    for name, rows in removed.groupby("correction"):
+        places, years = sorted(rows["place_id"].unique()), sorted(rows["year"].unique())
+        entry = ledger[str(name)]
+        lines.append(
+            f"{entry['source']}, {listed(places)}, {listed(years)}: {len(rows)} figures removed. {entry['reason']}"
+        )
+    return tuple(lines)
+
+
+def panel_is_current(path: Path, *, raw: Path) -> bool:
+    """Whether the panel at `path` was made from the tables in `raw` by this very code."""
+    if not path.exists():
+        return False
+    try:
+        return Panel.read(path).data_hash == _inputs_hash(raw)
+    except InputError:
+        return False
+
+
+def _inputs_hash(raw_dir: Path) -> str:
+    """Hash over the manifest and over the code and catalog that turn the tables into the panel."""
+    base = Path(str(resources.files("wwc_research")))
+    made_by = [path for room in ("panel", "sources", "standard", "catalog") for path in (base / room).rglob("*")]
+    digest = hashlib.sha256()
+    for path in [raw_dir / "manifest.toml", *sorted(made_by)]:
+        if path.suffix in {".py", ".toml"}:
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _grid(universe: pd.DataFrame, *, counties: pd.DataFrame) -> pd.DataFrame:
+    """Every place and year, with the place's name, state and main county."""
+    named = counties.set_index("county_id")
+    county_names = universe["county_id"].map(named["name"] + ", " + named["state"])
+    places = universe[["place_id", "name", "state", "county_id", "latitude", "longitude"]].assign(
+        county_name=county_names.to_numpy()
+    )
+    years = pd.DataFrame({"year": np.arange(YEARS.start, YEARS.stop)})
+    return places.merge(years, how="cross").sort_values(["place_id", "year"], ignore_index=True)
+
+
+def _one_vintage(observations: pd.DataFrame, variable: Variable) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Observations of one variable with one row a place and year, the preferred vintage first."""
+    chosen = observations.loc[
+        observations["source"].eq(variable.source) & observations["variable"].eq(variable.observed)
+    ]
+    found = sorted(chosen["vintage"].unique())
+    wanted = variable.vintages or tuple(found)
+    missing = [vintage for vintage in wanted if vintage not in found]
+    if not found or missing:
+        raise DataError(
+            f"catalog/variables.toml [{variable.name}]: the tables hold vintages {found} of {variable.observed} from "
+            f"{variable.source}, but not {missing or 'any'}; compile the source again or correct the entry"
+        )
+    if not variable.vintages and len(found) > 1:
+        raise DataError(
+            f"catalog/variables.toml [{variable.name}]: the tables hold several vintages ({found}); "
+            "say in `vintages` which are meant"
+        )
+    ranked = chosen.loc[chosen["vintage"].isin(wanted)].copy()
+    ranked.loc[ranked["flag"].isin(variable.refused_flags), ["value", "std_error"]] = np.nan
+    rank = ranked["vintage"].map({vintage: place for place, vintage in enumerate(wanted)})
+    # a vintage comes before another only where it has the figure: a row that says why there is none does not hide one
+    order = ranked.assign(rank=rank, empty=ranked["value"].isna()).sort_values(["empty", "rank"], kind="stable")
+    return order.drop_duplicates(["place_id", "year"]), tuple(str(vintage) for vintage in wanted)
+
+
+def _to_places(
+    values: pd.DataFrame, variable: Variable, *, crosswalk: pd.DataFrame, grid: pd.DataFrame
+) -> pd.DataFrame:
+    """Columns of one variable aligned with `grid`: value, and where known standard error, flag, coverage."""
+    if variable.geography == "place":
+        return _aligned(values.set_index(["place_id", "year"]), grid, name=variable.name)
+    weighted = area_values_to_places(values, crosswalk=crosswalk).set_index(["place_id", "year"])
+    filled = _aligned(weighted, grid, name=variable.name)
+    if variable.geography == "puma":
+        return filled
+    own = values.rename(columns={"place_id": "county_id"}).set_index(["county_id", "year"])
+    main = _aligned(own, grid, name=variable.name + MAIN_COUNTY, key="county_id")
+    return pd.concat([filled, main], axis=1)
+
+
+def _aligned(indexed: pd.DataFrame, grid: pd.DataFrame, *, name: str, key: str = "place_id") -> pd.DataFrame:
+    wanted = pd.MultiIndex.from_frame(grid[[key, "year"]])
+    found = indexed.reindex(wanted)
+    columns = {name: found["value"].to_numpy(dtype=float)}
+    if found["std_error"].notna().any():
+        columns[f"{name}_std_error"] = found["std_error"].to_numpy(dtype=float)
+    if "flag" in found:
+        columns[f"{name}_flag"] = found["flag"].fillna("").astype(str).to_numpy()
+    if "covered_share" in found:
+        columns[f"{name}_covered_share"] = found["covered_share"].to_numpy(dtype=float)
+    return pd.DataFrame(columns, index=grid.index)
+
+
+def _crosswalk(raw_dir: Path, *, geography: str, observations: pd.DataFrame) -> pd.DataFrame:
+    """place_id, area_id, share of the place's people, weight of the area, and the years for which they hold."""
+    if geography == "puma":
+        return _microdata_areas(raw_dir, observations=observations)
+    table = raw.read_table(raw_dir, "crosswalks/place_county")
+    table = table.loc[table["county_kind"] == "county"]
+    first = table["period"].map({period: span[0] for period, span in crosswalks.PERIODS.items()})
+    last = table["period"].map({period: span[1] for period, span in crosswalks.PERIODS.items()})
+    return pd.DataFrame(
+        {
+            "place_id": table["place_id"],
+            "area_id": table["county_id"],
+            "share": table["county_share"],
+            "weight": table["county_share"],
+            # the oldest list also serves the years before it
+            "first_year": first.where(first > first.min(), YEARS.start),
+            "last_year": last,
+        }
+    )
+
+
+def _microdata_areas(raw_dir: Path, *, observations: pd.DataFrame) -> pd.DataFrame:
+    """Areas of the 2010 census, for which the only figures (2021) were drawn, weighted by their young people."""
+    table = raw.read_table(raw_dir, "crosswalks/puma_place_2010")
+    young = observations.loc[observations["variable"] == "youth_population_count"].set_index("place_id")["value"]
+    return pd.DataFrame(
+        {
+            "place_id": table["place_id"],
+            "area_id": table["puma_id"],
+            "share": table["place_share"],
+            "weight": table["puma_share"] * table["puma_id"].map(young),
+            "first_year": 2012,
+            "last_year": 2021,
+        }
+    )
+
+
+def _described(filled: pd.DataFrame, variable: Variable, *, vintages: Iterable[str], grid: pd.DataFrame) -> PanelColumn:
+    present = filled[variable.name].notna()
+    years = grid.loc[present, "year"]
+    first, last = (int(years.min()), int(years.max())) if present.any() else (None, None)
+    n_places = int(grid.loc[present, "place_id"].nunique())
+    spanned = grid["place_id"].nunique() * (last - first + 1) if first is not None and last is not None else 0
+    return PanelColumn(
+        name=variable.name,
+        title=variable.title,
+        unit=variable.unit,
+        geography=variable.geography,
+        source=variable.source,
+        vintages=tuple(vintages),
+        first_year=first,
+        last_year=last,
+        n_values=int(present.sum()),
+        n_places=n_places,
+        missing_share=round(1 - present.sum() / spanned, 4) if spanned else 1.0,
+    )
+
+
+def _treatments(grid: pd.DataFrame, raw_dir: Path) -> tuple[pd.DataFrame, list[PanelColumn]]:
+    """Cohort columns of the dated treatments, membership of the others, with their provenance."""
+    columns: dict[str, np.ndarray] = {}
+    described = []
+    for treatment in catalog.treatments().values():
+        table = raw.read_table(raw_dir, treatment.table)
+        if treatment.name == "certification":
+            rows = timing.cohorts(table, exposure_month=treatment.exposure_month).set_index("place_id")
+            for field in ("cohort", "edition", "level", "is_undated"):
+                columns[f"certification_{field}"] = _mapped(grid, rows[field], field)
+            name = "certification_cohort"
+        elif treatment.kind == "dated":
+            rows = _adoptions(table, exposure_month=treatment.exposure_month)
+            name = f"{treatment.name}_cohort"
+            columns[name] = _mapped(grid, rows, "cohort")
+        else:
+            name = f"is_{treatment.name}"
+            columns[name] = grid["place_id"].isin(table["place_id"].dropna()).to_numpy()
+        filled = pd.Series(columns[name], index=grid.index).replace({False: None}).notna()
+        described.append(
+            PanelColumn(
+                name=name,
+                title=treatment.title,
+                unit="first exposed year" if treatment.kind == "dated" else "yes or no",
+                geography="place",
+                source=treatment.table.split("/")[0],
+                vintages=(),
+                first_year=None,
+                last_year=None,
+                n_values=int(filled.sum()),
+                n_places=int(grid.loc[filled, "place_id"].nunique()),
+                missing_share=0.0,
+            )
+        )
+    return pd.DataFrame(columns, index=grid.index), described
+
+
+def _adoptions(table: pd.DataFrame, *, exposure_month: int) -> pd.Series:
+    """First exposed year by place from a table of adoption dates."""
+    dated = table.loc[table["place_id"].notna() & table["adopted_on"].fillna("").ne("")]
+    years = [timing.first_exposed_year(text, exposure_month=exposure_month) for text in dated["adopted_on"]]
+    return pd.Series(years, index=dated["place_id"], dtype=float).groupby(level=0).min()
+
+
+def _mapped(grid: pd.DataFrame, values: pd.Series, field: str) -> np.ndarray:
+    found = grid["place_id"].map(values)
+    if field == "is_undated":
+        return found.fillna(False).to_numpy(dtype=bool)
+    if field == "cohort":
+        return found.to_numpy(dtype=float, na_value=np.nan)
+    return found.fillna("").astype(str).to_numpy()

@@ -1,0 +1,53 @@
+"""The panel's data dictionary, rendered from the catalog and from what the panel really holds.
+
+In: a Panel. Out: Markdown text.
+"""
+
+from __future__ import annotations
+
+from wwc_research import catalog
+from wwc_research.panel.panel import Panel, PanelColumn
+
+_HEAD = """# Data dictionary of the city-year panel
+
+One row a `place_id` (7-digit state and place code, as text) and `year`. {rows:,} rows, {places:,} places,
+{first}-{last}. Beside each figure `x` stand, where they apply, `x_std_error` (sampling error of the survey),
+`x_flag` (why a value is missing or weak), `x_covered_share` (share of the city's people who live in the counties or
+microdata areas that have a figure) and `x_main_county` (the figure of the county in which most of them live).
+
+| column | what it is | unit | measured for | source | vintage | years | places | missing |
+|---|---|---|---|---|---|---|---|---|
+"""
+
+
+def data_dictionary(panel: Panel) -> str:
+    """Markdown: a head, one row a column, the outcomes with their traps, the corrections applied."""
+    frame = panel.frame
+    head = _HEAD.format(
+        rows=len(frame),
+        places=frame["place_id"].nunique(),
+        first=int(frame["year"].min()),
+        last=int(frame["year"].max()),
+    )
+    parts = [head + "\n".join(_row(column) for column in panel.columns), "\n\n## Outcomes and their traps\n"]
+    for outcome in catalog.outcomes().values():
+        traps = "\n".join(f"- {trap}" for trap in outcome.traps)
+        parts.append(f"\n### {outcome.title} (`{outcome.variable}`)\n\n{outcome.description}\n\n{traps}\n")
+    parts.append("\n## Corrections applied\n\n" + ("\n".join(f"- {line}" for line in panel.corrections) or "None."))
+    return "".join(parts) + "\n"
+
+
+def _row(column: PanelColumn) -> str:
+    years = f"{column.first_year}-{column.last_year}" if column.first_year else ""
+    cells = (
+        f"`{column.name}`",
+        column.title,
+        column.unit,
+        column.geography,
+        column.source,
+        ", ".join(column.vintages),
+        years,
+        f"{column.n_places:,}",
+        f"{column.missing_share:.0%}",
+    )
+    return "| " + " | ".join(cells) + " |"

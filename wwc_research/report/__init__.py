@@ -1,0 +1,1 @@
+"""EVIDENCE → PAGE: wording, figures, tables and the batch that renders them. Pages compute nothing."""

@@ -1,0 +1,360 @@
+"""The parts of an outcome page, one function a part: evidence in, a Block out, nothing computed.
+
+A part that has nothing to show says so in one sentence.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wwc_research import catalog
+from wwc_research.catalog import Outcome, Treatment
+from wwc_research.evidence.evidence import Evidence, Named
+from wwc_research.report import html, plots, wording
+from wwc_research.report.html import Block
+
+CHECK_WORDS = {"passed": "passed", "failed": "failed", "cannot_tell": "cannot tell"}
+
+
+def load(path: str | Path) -> Evidence:
+    """The evidence that a page shows."""
+    return Evidence.read(Path(path))
+
+
+def _entries(evidence: Evidence) -> tuple[Outcome, Treatment]:
+    return catalog.outcome(evidence.outcome), catalog.treatment(evidence.treatment)
+
+
+def _available(evidence: Evidence) -> list[tuple[Named, Mapping[str, Any]]]:
+    named = (evidence.headline, *evidence.alternatives)
+    return [(item, item.estimate) for item in named if item.estimate is not None]
+
+
+def headline(evidence: Evidence) -> Block:
+    """Title, the sentence to quote, how big, how sure, what the data could have shown, what not to claim."""
+    outcome, treatment = _entries(evidence)
+    estimate = evidence.headline.estimate
+    verdict = wording.VERDICT_TITLES[evidence.verdict.code] if evidence.verdict else "Not judged"
+    parts = [
+        html.block(
+            '<h1>{title}</h1><p class="kicker">{treatment}: does it go with better outcomes for residents?</p>',
+            title=outcome.title,
+            treatment=treatment.title,
+        ),
+        html.block(
+            '<section class="answer" aria-label="The answer"><p class="verdict {code}">{verdict}</p>'
+            '<p class="sentence">{sentence}</p></section>',
+            code=evidence.verdict.code if evidence.verdict else "cannot_tell",
+            verdict=verdict,
+            sentence=wording.headline_sentence(evidence, outcome, treatment),
+        ),
+    ]
+    if estimate is not None:
+        size = (
+            f"{wording.effect(estimate['estimate'], outcome)} (95 % interval {wording.interval(estimate, outcome)}). "
+            f"In other words, {wording.natural_size(estimate, outcome)}. "
+            f"For this outcome, {outcome.direction} is better."
+        )
+        parts += [html.heading("How big"), html.paragraph(size)]
+    parts += [
+        html.heading("How sure, and why"),
+        html.paragraph(wording.how_sure(evidence)),
+        html.paragraph(wording.smallest_visible(evidence, outcome)),
+        html.heading("What not to claim"),
+        html.bullets(wording.not_to_claim(evidence, outcome, treatment)),
+    ]
+    if evidence.notes:
+        parts += [html.heading("What the data allow here"), html.bullets(evidence.notes)]
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Block]) -> Block:
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole + part
+    return whole
+
+
+def event_study(evidence: Evidence) -> Block:
+    """Effects by years from exposure, with the leads that show whether trends were parallel before."""
+    outcome, _ = _entries(evidence)
+    title = html.heading("Before and after exposure")
+    terms = (evidence.headline.estimate or {}).get("event_study", [])
+    if not terms:
+        return title + html.paragraph("No event study could be estimated for this outcome.")
+    axes = plots.event_study(terms, scale=outcome.scale, unit=outcome.unit)
+    leads = [term for term in terms if term["event_time"] < 0 and term["ci_low"] is not None]
+    lags = [term for term in terms if term["event_time"] >= 0 and term["ci_low"] is not None]
+    rows = [
+        {
+            "event_time": term["event_time"],
+            "estimate": wording.bare_effect(term["estimate"], outcome),
+            "interval": f"{wording.bare_effect(term['ci_low'], outcome)} to "
+            f"{wording.bare_effect(term['ci_high'], outcome)}",
+        }
+        for term in terms
+    ]
+    data = html.table(
+        rows,
+        caption=f"Effects by years from exposure, {outcome.unit}",
+        columns={"event_time": "Years from exposure", "estimate": "Difference", "interval": "95 % interval"},
+    )
+    alt = (
+        f"Effects by years from first exposure. {_excluding_zero(leads)} of {len(leads)} estimates before exposure "
+        f"and {_excluding_zero(lags)} of {len(lags)} after it have a 95 % interval that excludes zero."
+    )
+    caption = (
+        "Callaway and Sant'Anna's estimates by years from first exposure with 95 % intervals. Points left of the "
+        "dashed line should lie near zero if the compared groups moved alike before."
+    )
+    return title + html.figure(axes, alt=alt, caption=caption, data=data)
+
+
+def _excluding_zero(terms: Sequence[Mapping[str, Any]]) -> int:
+    return sum(term["ci_low"] > 0 or term["ci_high"] < 0 for term in terms)
+
+
+def trends(evidence: Evidence) -> Block:
+    """Yearly means of exposed and comparison units."""
+    outcome, _ = _entries(evidence)
+    title = html.heading("The raw figures by year")
+    if not evidence.trends:
+        return title + html.paragraph("No unit has a figure in every year, so raw means would compare different units.")
+    label = f"{outcome.title}, {outcome.unit}"
+    scale = outcome.scale
+    if outcome.transform == "log":
+        label, scale = f"{outcome.title}, index of the logarithm", 1.0
+    axes = plots.trends(evidence.trends, scale=scale, label=label.replace("percentage points", "%"))
+    rows = [
+        {
+            "year": row["year"],
+            "group": row["group"],
+            "mean": wording.number(scale * row["mean"], decimals=2),
+            "n_units": f"{row['n_units']:,}",
+        }
+        for row in evidence.trends
+    ]
+    data = html.table(
+        rows,
+        caption=f"Mean by year: {outcome.title}",
+        columns={"year": "Year", "group": "Group", "mean": "Mean", "n_units": "Units"},
+    )
+    ends = {row["group"]: row for row in evidence.trends}
+    starts = {row["group"]: row for row in reversed(evidence.trends)}
+    alt = "Mean by year. " + " ".join(
+        f"{group}: {wording.number(scale * starts[group]['mean'], decimals=2)} in {starts[group]['year']}, "
+        f"{wording.number(scale * ends[group]['mean'], decimals=2)} in {ends[group]['year']}."
+        for group in ends
+    )
+    caption = "Means of units with a figure in every year shown. Raw figures: nothing is adjusted."
+    return title + html.figure(axes, alt=alt, caption=caption, data=data)
+
+
+def estimates(evidence: Evidence) -> Block:
+    """Every estimate of the effect side by side, the minimum detectable effect beside each."""
+    outcome, _ = _entries(evidence)
+    title = html.heading("Every way of asking")
+    available = _available(evidence)
+    failed = [item for item in (evidence.headline, *evidence.alternatives) if item.failed]
+    parts = [title]
+    if available:
+        drawn = [
+            {"title": item.title, "is_headline": item.name == evidence.headline.name, **values}
+            for item, values in available
+        ]
+        axes = plots.estimates(drawn, scale=outcome.scale, unit=outcome.unit)
+        alt = f"{len(drawn)} estimates of the same question. " + " ".join(
+            f"{item.title}: {wording.effect(values['estimate'], outcome)}." for item, values in available
+        )
+        rows = [
+            {
+                "title": item.title,
+                "estimate": wording.bare_effect(values["estimate"], outcome),
+                "interval": f"{wording.bare_effect(values['ci_low'], outcome)} to "
+                f"{wording.bare_effect(values['ci_high'], outcome)}",
+                "p_value": wording.p_value(values["p_value"]),
+                "mde": wording.number(_scaled(values["minimum_detectable_effect"], outcome), decimals=outcome.decimals),
+                "n_treated": f"{values['n_treated']:,}",
+                "n_units": f"{values['n_units']:,}",
+                "n_clusters": f"{values['n_clusters']:,}",
+            }
+            for item, values in available
+        ]
+        columns = {
+            "title": "Method",
+            "estimate": f"Difference, {outcome.unit}",
+            "interval": "95 % interval",
+            "p_value": "p",
+            "mde": "Smallest visible",
+            "n_treated": "Exposed",
+            "n_units": "Units",
+            "n_clusters": "Clusters",
+        }
+        caption = "Filled: the estimate that heads the page, as planned. Hollow: the same question asked another way."
+        parts.append(html.figure(axes, alt=alt, caption=caption))
+        parts.append(html.table(rows, caption=f"Estimates for {outcome.title}", columns=columns))
+        parts.append(html.paragraph(_q_value_sentence(evidence)))
+    if failed:
+        parts.append(html.bullets([f"{item.title} could not be estimated: {item.failed}" for item in failed]))
+    return _joined(parts)
+
+
+def _scaled(value: float | None, outcome: Outcome) -> float | None:
+    return None if value is None else value * outcome.scale
+
+
+def _q_value_sentence(evidence: Evidence) -> str:
+    return (
+        "q-value of the headline over all outcomes of its family (Benjamini-Hochberg): "
+        f"{wording.p_value(evidence.q_value)}. p-values and intervals of single rows are not corrected."
+    )
+
+
+def checks(evidence: Evidence) -> Block:
+    """Each question put to the finding and its answer."""
+    rows = [
+        {"asks": check.asks, "result": CHECK_WORDS[check.result], "sentence": check.sentence}
+        for check in evidence.checks
+    ]
+    columns = {"asks": "Question", "result": "Answer", "sentence": "Why"}
+    return html.heading("Checks") + html.table(rows, caption="Checks on the finding", columns=columns)
+
+
+def balance(evidence: Evidence) -> Block:
+    """How alike the matched units are, before and after matching."""
+    title = html.heading("Who is compared in the matched comparison")
+    if not evidence.balance:
+        return title + html.paragraph("No matched comparison could be made.")
+    limit = catalog.plan().verdict.balance_limit
+    axes = plots.love_plot(evidence.balance, limit=limit)
+    worst = max(evidence.balance, key=lambda row: abs(row["smd_after"]))
+    alt = (
+        f"Standardised differences of {len(evidence.balance)} characteristics before and after matching. The largest "
+        f"after matching is {abs(worst['smd_after']):.2f}, in {worst['title']}."
+    )
+    rows = [
+        {
+            "title": row["title"],
+            **{
+                key: wording.number(row[key], decimals=2)
+                for key in ("smd_before", "smd_after", "variance_ratio_before", "variance_ratio_after")
+            },
+        }
+        for row in evidence.balance
+    ]
+    columns = {
+        "title": "Characteristic",
+        "smd_before": "Difference before",
+        "smd_after": "Difference after",
+        "variance_ratio_before": "Variance ratio before",
+        "variance_ratio_after": "Variance ratio after",
+    }
+    data = html.table(rows, caption="Balance, in standard deviations of the exposed", columns=columns)
+    caption = "Differences between exposed and comparison units in standard deviations; nearer zero is more alike."
+    return title + html.figure(axes, alt=alt, caption=caption, data=data) + _matched(evidence)
+
+
+def _matched(evidence: Evidence) -> Block:
+    rows = [{"treated": row["treated"], "controls": "; ".join(row["controls"])} for row in evidence.matched]
+    columns = {"treated": "Exposed", "controls": "Compared with"}
+    return html.fold("Who was matched with whom", html.table(rows, caption="Matched sets", columns=columns))
+
+
+def cohorts(evidence: Evidence) -> Block:
+    """When the units that count as exposed were first exposed, and which they are."""
+    rows = [
+        {
+            "cohort": row["cohort"],
+            "n_units": f"{row['n_units']:,}",
+            "labels": "; ".join(row["labels"]),
+        }
+        for row in evidence.cohorts
+    ]
+    columns = {"cohort": "First exposed", "n_units": "Units", "labels": "Which"}
+    return html.heading("Who counts as exposed") + html.table(rows, caption="Cohorts in the sample", columns=columns)
+
+
+def exclusions(evidence: Evidence) -> Block:
+    """Every row that did not reach the headline estimate, with its reason."""
+    title = html.heading("What was left out")
+    values = evidence.headline.estimate
+    listed = values["exclusions"] if values else []
+    if not listed:
+        return title + html.paragraph("Nothing was left out.")
+    rows = [{"reason": row["reason"], "rows": f"{row['rows']:,}", "units": f"{row['units']:,}"} for row in listed]
+    columns = {"reason": "Reason", "rows": "Unit-years", "units": "Units"}
+    return title + html.table(rows, caption="Exclusions, in the order applied", columns=columns)
+
+
+def cross_section(evidence: Evidence) -> Block:
+    """The matched cross-section, where the outcome has one; an empty block elsewhere."""
+    outcome, _ = _entries(evidence)
+    found = evidence.cross_section
+    if found is None:
+        return html.block("")
+    title = html.heading(f"Cities side by side in {found['year']}")
+    if found["failed"]:
+        return title + html.paragraph(f"The cross-section could not be made: {found['failed']}")
+    values = found["estimate"]
+    text = (
+        f"In {found['year']}, {values['n_treated']:,} exposed cities differed from cities alike in size, income and "
+        f"composition by {wording.effect(values['estimate'], outcome)} (95 % interval "
+        f"{wording.interval(values, outcome)}). A difference in one year is not a change: nothing is known of "
+        "these cities before, so it says nothing about what certification did."
+    )
+    rows = [
+        {
+            "title": row["title"],
+            "smd_before": wording.number(row["smd_before"], decimals=2),
+            "smd_after": wording.number(row["smd_after"], decimals=2),
+        }
+        for row in found["balance"]
+    ]
+    columns = {"title": "Characteristic", "smd_before": "Difference before", "smd_after": "Difference after"}
+    lost = [f"{row['reason']}: {row['units']:,} cities" for row in found["exclusions"]]
+    parts = [
+        title,
+        html.paragraph(text),
+        html.paragraph(found["balance_check"]["sentence"]),
+        html.table(rows, caption="Balance of the cross-section", columns=columns),
+    ]
+    return _joined([*parts, html.fold("Left out of the cross-section", html.bullets(lost))] if lost else parts)
+
+
+def methods(evidence: Evidence) -> Block:
+    """The method cards of the estimators used, and the traps of the outcome and the treatment."""
+    outcome, treatment = _entries(evidence)
+    names = list(dict.fromkeys(values["estimator"] for _, values in _available(evidence)))
+    cards = [html.fold(name, html.block("<pre>{card}</pre>", card=_method_card(name))) for name in names]
+    known = html.bullets([*outcome.traps, *treatment.caveats])
+    parts = [
+        html.heading("Methods and known weaknesses"),
+        html.paragraph(f"{outcome.description} {treatment.description}"),
+        known,
+    ]
+    return _joined([*parts, *cards])
+
+
+def _method_card(name: str) -> str:
+    return (importlib.import_module(f"wwc_research.estimators.{name}").__doc__ or "").strip()
+
+
+def provenance(evidence: Evidence) -> Block:
+    """Where every figure comes from, and the hashes of data and plan."""
+    found = evidence.provenance
+    rows = [{key: str(source[key]) for key in source} for source in found["sources"]]
+    columns = {"series": "Series", "publisher": "Publisher", "vintage": "Vintage", "licence": "Licence"}
+    settings = [
+        f"Plan: {found['plan_title']}, written {found['plan_written']}, sha256 {found['plan_sha256'][:16]}",
+        f"Data: sha256 {found['data_sha256'][:16]}",
+        f"Package: wwc-research {found['version']}",
+        f"Seed: {found['seed']}",
+    ]
+    return (
+        html.heading("Sources and versions")
+        + html.table(rows, caption="Sources of this page", columns=columns)
+        + html.bullets(settings)
+    )

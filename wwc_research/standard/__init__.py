@@ -1,0 +1,1 @@
+"""THE STANDARD: certification events become dates of exposure."""
