@@ -169,7 +169,8 @@ def test_left_out_rows_are_in_the_answer(mpdta, mpdta_file):
     frame.loc[[0, 1], "log_employment"] = ["", "NA"]
     frame["first_treat"] = frame["first_treat"].replace(2004, 2003)
     frame.to_csv(mpdta_file, index=False)
-    reasons = {item["reason"]: item for item in answer(mpdta_file, *ROLES, "--estimator", "two_way_fe")["exclusions"]}
+    options = [*ROLES, "--estimator", "two_way_fe", "--always-treated", "exclude"]
+    reasons = {item["reason"]: item for item in answer(mpdta_file, *options)["exclusions"]}
     assert reasons["no value of log_employment"]["rows"] == 2
     early = next(item for reason, item in reasons.items() if "first period (2003)" in reason)
     assert early["units"] == (mpdta.query("first_treat == 2004")["county"].nunique())
@@ -184,16 +185,6 @@ def test_an_option_without_meaning_is_said_to_be_unused(mpdta_file):
     done = run(mpdta_file, *ROLES, "--estimator", "two_way_fe", "--aggregation", "group")
     assert done.exit_code == 0
     assert "--aggregation has no meaning for two_way_fe" in done.stderr
-
-
-def test_one_treated_unit_is_answered_with_a_warning(mpdta, mpdta_file):
-    never = mpdta["first_treat"] == 0
-    one = mpdta["county"] == mpdta.loc[~never, "county"].iloc[0]
-    mpdta[never | one].to_csv(mpdta_file, index=False)
-    for estimator in ESTIMATORS:
-        result = answer(mpdta_file, *ROLES, "--estimator", estimator)
-        assert result["n_treated"] == 1
-        assert "not to be trusted" in result["settings"]["warnings"][0]
 
 
 def test_latin_1_and_marked_files_are_read_and_the_settings_say_so(mpdta, mpdta_file):
@@ -221,6 +212,14 @@ BAD = {
     "text in numbers": (lambda d: corrupted(d, log_employment=(5, "n/k")), "row 7: 'n/k' is no number"),
     "cohort changes": (lambda d: corrupted(d, first_treat=(3, 2005)), "changes inside a unit"),
     "treated in first": (lambda d: d.assign(first_treat=2003), "no unit is first treated"),
+    "some in first": (
+        lambda d: d.assign(first_treat=d["first_treat"].replace(2004, 2003)),
+        "20 units are treated in the first period (2003)",
+    ),
+    "one treated": (
+        lambda d: d[(d["first_treat"] == 0) | (d["county"] == d.query("first_treat > 0")["county"].iloc[0])],
+        "only one unit is treated",
+    ),
     "all treated": (lambda d: d.assign(first_treat=2005), "all 500 units are treated in 2005"),
     "nobody treated": (lambda d: d.assign(first_treat=0), "no unit is first treated"),
     "constant outcome": (lambda d: d.assign(log_employment=1.5), "is 1.5 in every row"),

@@ -154,15 +154,6 @@ def test_missing_values_are_left_out_and_counted(people, people_file):
     assert result["n_treated"] + result["n_control"] == 611
 
 
-def test_one_treated_unit_is_answered_with_a_warning_and_no_standard_error(people, people_file):
-    people[(people["treated"] == 0) | (people["person"] == "p001")].to_csv(people_file, index=False)
-    done = answer(people_file, *BASE, *OUTCOME, "--distance", "mahalanobis")
-    assert done["n_treated"] == 1
-    assert done["estimate"] is not None
-    assert done["std_error"] is None
-    assert "not to be trusted" in done["settings"]["warnings"][0]
-
-
 def spoiled(people, column, row, value):
     frame = people.astype(object)
     frame.loc[row, column] = value
@@ -174,6 +165,7 @@ BAD = {
     "text in numbers": (lambda d: spoiled(d, "age", 4, "young"), "row 6: 'young' is no number"),
     "treatment of 2": (lambda d: spoiled(d, "treated", 4, 2), "row 6: '2' where 1 (treated)"),
     "all treated": (lambda d: d.assign(treated=1), "no untreated unit"),
+    "one treated": (lambda d: d[(d["treated"] == 0) | (d["person"] == "p001")], "only one treated unit"),
     "none treated": (lambda d: d.assign(treated=0), "no treated unit"),
     "constant outcome": (lambda d: d.assign(earnings_1978_usd=7), "is 7 in every row"),
     "infinities": (lambda d: spoiled(d, "age", 4, np.inf), "row 6: infinite values"),

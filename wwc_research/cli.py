@@ -278,6 +278,10 @@ def estimate(
     anticipation: Annotated[
         int, typer.Option(metavar="N", min=0, help="Periods before exposure that may already respond.")
     ] = 0,
+    always_treated: Annotated[
+        Literal["refuse", "exclude"],
+        typer.Option(help="Units treated from the first period on: an error, or left out and counted."),
+    ] = "refuse",
     seed: Annotated[
         int | None, typer.Option(metavar="N", help="For estimators that draw at random; kept in the output.")
     ] = None,
@@ -287,8 +291,8 @@ def estimate(
 ) -> None:
     """An effect over time, from a CSV or Parquet file.
 
-    Everything is checked before anything is computed. Rows without outcome or covariates, and units exposed
-    from the first period on, are left out and counted in the result.
+    Everything is checked before anything is computed. Rows without outcome or covariates are left out and
+    counted in the result.
 
     \b
     Examples:
@@ -315,6 +319,7 @@ def estimate(
         weights=weights,
         comparison=comparison,
         anticipation=anticipation,
+        always_treated=always_treated,
     )
     given = {"aggregation": aggregation, "adjustment": adjustment, "seed": seed}
     known = {option.name for option in estimators.OPTIONS[estimator]}
@@ -472,15 +477,12 @@ def _match_answer(
         "settings": dict(matches.settings),
         "pairs": matches.pairs.to_dict(orient="records"),
     }
-    warnings = []
-    if matches.n_matched_treated == 1:
-        warnings.append("only one treated unit: the standard error is not to be trusted")
     if outcome is not None:
         result = matched_difference.estimate(frame, matches, outcome=outcome, cluster=cluster, std_errors=std_errors)
         taken = result.as_dict()
         answer |= {name: taken[name] for name in ("estimate", "std_error", "ci_low", "ci_high", "p_value")}
         answer["settings"] = taken["settings"]
-    answer["settings"] = answer["settings"] | {"warnings": warnings}
+    answer["settings"] = answer["settings"] | {"warnings": []}
     return answer
 
 

@@ -39,22 +39,24 @@ def test_a_sample_is_sorted_and_has_the_promised_types(tmp_path):
     assert (sample.n_units, sample.n_treated, sample.n_clusters) == (3, 2, 2)
 
 
-def test_units_treated_from_the_first_period_are_left_out_and_counted(tmp_path):
-    sample = sample_from_file(write(tmp_path, [2015, 2013, 2018, NEVER]), **ROLES)
+def test_units_treated_from_the_first_period_are_a_fault_or_left_out_and_counted(tmp_path):
+    path = write(tmp_path, [2015, 2013, 2018, 2018, NEVER])
+    assert "2 units are treated in the first period (2015) or before" in message(path)
+    sample = sample_from_file(path, **ROLES, always_treated="exclude")
     assert [(item.rows, item.units) for item in sample.exclusions] == [(12, 2)]
     assert "first period (2015)" in sample.exclusions[0].reason
-    assert sample.n_treated == 1
+    assert sample.n_treated == 2
 
 
 def test_anticipation_moves_the_baseline(tmp_path):
-    path = write(tmp_path, [2016, 2018, NEVER])
-    assert sample_from_file(path, **ROLES).n_treated == 2
-    assert sample_from_file(path, **ROLES, anticipation=1).n_treated == 1
+    path = write(tmp_path, [2016, 2018, 2018, NEVER])
+    assert sample_from_file(path, **ROLES).n_treated == 3
+    assert sample_from_file(path, **ROLES, anticipation=1).n_treated == 2
 
 
 def test_units_exposed_after_the_last_period_count_as_never_exposed(tmp_path):
-    sample = sample_from_file(write(tmp_path, [2018, 2025, 2025]), **ROLES, comparison="never")
-    assert sample.n_treated == 1
+    sample = sample_from_file(write(tmp_path, [2018, 2018, 2025, 2025]), **ROLES, comparison="never")
+    assert sample.n_treated == 2
     assert sample.settings["units_first_exposed_after_the_last_period"] == 2
 
 
@@ -74,9 +76,8 @@ def test_all_treated_is_a_fault_unless_timing_alone_can_compare(tmp_path):
     assert "all 2 units are treated in 2018" in message(write(tmp_path, [2018, 2018]))
 
 
-def test_one_treated_unit_works_with_a_warning(tmp_path):
-    sample = sample_from_file(write(tmp_path, [2018, NEVER, NEVER]), **ROLES)
-    assert "not to be trusted" in sample.settings["warnings"][0]
+def test_one_treated_unit_is_a_fault(tmp_path):
+    assert "only one unit is treated (u0)" in message(write(tmp_path, [2018, NEVER, NEVER]))
 
 
 def test_few_treated_units_bring_a_warning_and_many_do_not(tmp_path):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ from wwc_research.errors import Faults, listed
 from wwc_research.panel.files import covariate_names, read_panel
 
 FEW_TREATED = 10
+AlwaysTreated = Literal["refuse", "exclude"]
 
 
 def sample_from_file(
@@ -30,10 +31,12 @@ def sample_from_file(
     weights: str | None = None,
     comparison: Comparison = "not_yet",
     anticipation: int = 0,
+    always_treated: AlwaysTreated = "refuse",
 ) -> Sample:
     """The sample of a CSV or Parquet file, ready for any estimator.
 
-    Units exposed in or before the first period (plus anticipation) have no baseline and are left out; units
+    Units exposed in or before the first period have no baseline: they are a fault, or left out and counted where
+    `always_treated` says so. Units whose anticipation reaches back to the first period are left out; units
     first exposed after the last period count as never exposed, as in R's did.
 
     Parameters
@@ -46,6 +49,8 @@ def sample_from_file(
         `never` or `not_yet`.
     anticipation
         Periods before exposure in which the outcome may already respond.
+    always_treated
+        `refuse` or `exclude` units exposed in or before the first period.
 
     Raises
     ------
@@ -75,6 +80,8 @@ def sample_from_file(
         frame, late = _never_within_window(frame, anticipation=anticipation)
         if late:
             settings["units_first_exposed_after_the_last_period"] = late
+        if always_treated == "refuse":
+            _refuse_always_treated(frame, column=cohort, faults=faults)
         frame, early = _without_always_treated(frame, anticipation=anticipation)
         exclusions += early
         _note_comparison(frame, comparison, early=early, column=cohort, faults=faults)
@@ -95,6 +102,16 @@ def _never_within_window(frame: pd.DataFrame, *, anticipation: int) -> tuple[pd.
     late = frame["cohort"] > frame["time"].max() + anticipation
     units = int(frame.loc[late, "unit"].nunique())
     return frame.assign(cohort=frame["cohort"].mask(late)), units
+
+
+def _refuse_always_treated(frame: pd.DataFrame, *, column: str, faults: Faults) -> None:
+    first = frame["time"].min()
+    units = frame.loc[frame["cohort"] <= first, "unit"].unique()
+    if len(units):
+        faults.add(
+            f"column {column!r}: {len(units):,} units are treated in the first period ({first:g}) or before, so they "
+            f"have no baseline: {listed(units)}. Remove their rows, or say --always-treated exclude."
+        )
 
 
 def _without_always_treated(frame: pd.DataFrame, *, anticipation: int) -> tuple[pd.DataFrame, list[Exclusion]]:
@@ -122,6 +139,12 @@ def _note_comparison(
             f"column {column!r}: no unit is first treated within the periods of the file{left_out}. "
             "Give the first exposed period of the treated units, and periods before it."
         )
+    elif len(treated) == 1:
+        single = frame.loc[frame["cohort"].notna(), "unit"].iloc[0]
+        faults.add(
+            f"column {column!r}: only one unit is treated ({single}), so no "
+            "standard error can be had from it. Add treated units, or use a method for a single case."
+        )
     elif not cohorts.isna().any() and (comparison == "never" or one_cohort):
         when = f" in {treated.iloc[0]:g}" if one_cohort else ""
         instead = "" if one_cohort else ", or compare with units that are not yet treated"
@@ -137,8 +160,6 @@ def _note_comparison(
 
 def _warnings(frame: pd.DataFrame) -> list[str]:
     treated = frame.loc[frame["cohort"].notna(), "unit"].nunique()
-    if treated == 1:
-        return ["only one treated unit: the standard error is not to be trusted"]
     if treated < FEW_TREATED:
         consequence = "so the interval is too narrow and the p-value too low"
         return [f"only {treated} treated units: clustered standard errors are too small, {consequence}"]

@@ -337,6 +337,11 @@ def _note_one_sided(frame: pd.DataFrame, treatment: str, *, sound: set[str], fau
                 f"column {treatment!r}: no {words} unit with all covariates is left. "
                 "Matching needs both treated (1) and untreated (0) units."
             )
+    if (frame["treated"] == 1).sum() == 1:
+        faults.add(
+            f"column {treatment!r}: only one treated unit with all covariates is left, so no standard error can be had "
+            "from it. Add treated units, or use a method for a single case."
+        )
 
 
 def _without_gaps(

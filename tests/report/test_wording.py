@@ -1,0 +1,74 @@
+import dataclasses
+
+import pytest
+
+from tests.evidence.test_verdict import BROADBAND, RULE, evidence
+from wwc_research import catalog
+from wwc_research.evidence.verdict import decide
+from wwc_research.report import wording
+
+CERTIFICATION = catalog.treatment("certification")
+PROOF = ("caus", "improv", "works", "because of", "leads to")
+
+
+def judged(**changes):
+    found = evidence(**changes)
+    return dataclasses.replace(found, verdict=decide(found, outcome=BROADBAND, rule=RULE))
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(-0.94, 1, "\N{MINUS SIGN}0.9"), (0.94, 1, "+0.9"), (-0.04, 1, "0.0"), (12345.6, 0, "+12,346"), (None, 1, "–")],
+)
+def test_numbers_have_a_sign_a_true_minus_and_no_negative_zero(value, decimals, text):
+    assert wording.number(value, decimals=decimals, signed=True) == text
+
+
+def test_a_p_value_is_never_printed_as_zero():
+    assert wording.p_value(1e-9) == "< 0.001"
+    assert wording.p_value(0.0123) == "0.012"
+    assert wording.p_value(float("nan")) == "–"
+
+
+def test_no_verdict_but_an_association_says_that_outcomes_differ():
+    for changes in ({"q_value": 0.5}, {"pre_trends": "failed"}, {"estimate": 0.004, "half": 0.01, "q_value": 0.9}):
+        found = judged(**changes)
+        sentence = wording.headline_sentence(found, BROADBAND, CERTIFICATION)
+        assert " saw " not in sentence
+        assert "cannot tell" in sentence or "neither pulled ahead nor fell behind" in sentence
+
+
+@pytest.mark.parametrize("estimate", [0.03, -0.03])
+def test_an_association_gives_direction_interval_and_is_no_proof(estimate):
+    sentence = wording.headline_sentence(judged(estimate=estimate), BROADBAND, CERTIFICATION)
+    assert ("rise" if estimate > 0 else "fall") in sentence
+    assert "not proof of cause" in sentence
+    assert "percentage points" in sentence
+
+
+def test_no_headline_sentence_speaks_of_cause():
+    for changes in ({}, {"q_value": 0.5}, {"estimate": 0.004, "q_value": 0.9}):
+        sentence = wording.headline_sentence(judged(**changes), BROADBAND, CERTIFICATION).replace("What Works", "")
+        assert not any(word in sentence.replace("not proof of cause", "").lower() for word in PROOF)
+
+
+def test_without_an_estimate_the_sentence_says_so():
+    found = dataclasses.replace(evidence(), headline=dataclasses.replace(evidence().headline, estimate=None))
+    assert "cannot say" in wording.headline_sentence(found, BROADBAND, CERTIFICATION)
+
+
+def test_the_natural_size_counts_households_per_thousand():
+    values = {"estimate": 0.0123, "ci_low": -0.002, "ci_high": 0.03}
+    assert wording.natural_size(values, BROADBAND) == ("about +12 households per 1,000 (from \N{MINUS SIGN}2.0 to +30)")
+
+
+def test_every_outcome_that_the_award_asks_for_warns_of_later_awards():
+    for outcome in catalog.outcomes().values():
+        lines = " ".join(wording.not_to_claim(judged(), outcome, CERTIFICATION))
+        assert ("condition of the award" in lines) == outcome.is_award_condition
+
+
+def test_a_null_warns_against_both_readings():
+    lines = wording.not_to_claim(judged(q_value=0.9), BROADBAND, CERTIFICATION)
+    assert any("brings better broadband" in line for line in lines)
+    assert any("does nothing" in line for line in lines)
