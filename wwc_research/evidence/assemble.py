@@ -6,6 +6,7 @@ In: a Panel and the plan. Out: `Evidence` without q-value and verdict; `judge` a
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from wwc_research.design.matching import Matches, nearest
 from wwc_research.design.sample import Sample
 from wwc_research.errors import EstimationError, InputError, listed
 from wwc_research.estimators import estimate as estimate_by_name
-from wwc_research.estimators import matched_difference
+from wwc_research.estimators import matched_difference, method_card
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.evidence import checks, multiplicity, verdict
 from wwc_research.evidence.evidence import Check, Evidence, Named
@@ -72,6 +73,7 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan) -> Evide
         matched=compared.matched if compared else (),
         cross_section=_cross_section(design, panel, plan=plan),
         notes=tuple(_notes(design, panel)),
+        method_cards=_method_cards([headline, *estimates.values()]),
         provenance=_provenance(panel, plan, design=design),
     )
 
@@ -280,6 +282,14 @@ def _notes(design: Design, panel: Panel) -> Iterable[str]:
     yield from design.treatment.caveats
     for year, why in outcome.gaps.items():
         yield f"{year} is missing: {why}."
+
+
+def _method_cards(found: Sequence[Estimate]) -> dict[str, str]:
+    names = dict.fromkeys(item.estimator for item in found)
+    cards = {name: method_card(name) for name in names if name != matched_difference.NAME}
+    if matched_difference.NAME in names:
+        cards[matched_difference.NAME] = inspect.cleandoc(matched_difference.__doc__ or "")
+    return cards
 
 
 def _provenance(panel: Panel, plan: Plan, *, design: Design) -> dict[str, Any]:

@@ -53,8 +53,9 @@ class Verdict:
 class Evidence:
     """Everything a page says about one outcome and treatment.
 
-    `headline` and `alternatives` hold `Estimate.as_dict()` values in the unit of the outcome; `cohorts`,
-    `trends`, `balance`, `matched` and `exclusions` are lists of rows; `provenance` names data and plan hashes.
+    `headline` and `alternatives` hold `Estimate.as_dict()` values in the unit of the outcome; `cohorts`, `trends`,
+    `balance`, `matched` and `exclusions` are lists of rows; `method_cards` are those of the estimators used;
+    `provenance` names data and plan hashes.
     """
 
     outcome: str
@@ -72,6 +73,7 @@ class Evidence:
     matched: tuple[Mapping[str, Any], ...]
     cross_section: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
+    method_cards: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:

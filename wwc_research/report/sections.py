@@ -5,7 +5,6 @@ A part that has nothing to show says so in one sentence.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -327,8 +326,9 @@ def cross_section(evidence: Evidence) -> Block:
 def methods(evidence: Evidence) -> Block:
     """The method cards of the estimators used, and the traps of the outcome and the treatment."""
     outcome, treatment = _entries(evidence)
-    names = list(dict.fromkeys(values["estimator"] for _, values in _available(evidence)))
-    cards = [html.fold(name, html.block("<pre>{card}</pre>", card=_method_card(name))) for name in names]
+    cards = [
+        html.fold(name, html.block("<pre>{card}</pre>", card=card)) for name, card in evidence.method_cards.items()
+    ]
     known = html.bullets([*outcome.traps, *treatment.caveats])
     parts = [
         html.heading("Methods and known weaknesses"),
@@ -336,10 +336,6 @@ def methods(evidence: Evidence) -> Block:
         known,
     ]
     return _joined([*parts, *cards])
-
-
-def _method_card(name: str) -> str:
-    return (importlib.import_module(f"wwc_research.estimators.{name}").__doc__ or "").strip()
 
 
 def provenance(evidence: Evidence) -> Block:
