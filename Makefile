@@ -23,7 +23,9 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "wwc-research needs Python 3.11 or later; $(PYTHON) is older or absent. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Making the environment in $(VENV) (once; a minute or two) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || rm -rf $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "python3 -m venv does not work here; on Debian and Ubuntu install the package python3-venv, then try again"; exit 1; }
 	@echo "Installing the pinned packages of requirements.lock ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@echo "Installing wwc-research itself ..."
@@ -49,7 +51,7 @@ check: $(READY)
 
 lock:
 	@command -v uv >/dev/null || test -x $(BIN)/uv || { echo "make lock needs uv: python3 -m pip install uv"; exit 1; }
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
+	PATH="$(BIN):$$PATH" uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
 	  --all-extras --output-file requirements.lock pyproject.toml
 
 clean:

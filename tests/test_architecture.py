@@ -57,7 +57,8 @@ def requirement_name(text: str) -> str:
 
 def test_environment_yml_asks_for_what_pyproject_asks_for():
     project = settings()["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["lab"]]
+    extras = [item for group in project["optional-dependencies"].values() for item in group]
+    wanted = [*project["dependencies"], *extras]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     conda_names = {"matplotlib-base": "matplotlib", "nbconvert-core": "nbconvert"}
     offered = {}
@@ -69,6 +70,7 @@ def test_environment_yml_asks_for_what_pyproject_asks_for():
         name = requirement_name(requirement)
         assert offered.get(name) == requirement[len(name) :], requirement
     assert offered["python"] == project["requires-python"]
+    assert environment["dependencies"][-1] == {"pip": ["--editable ."]}
 
 
 def test_the_lock_pins_every_requirement_with_hashes_and_names_no_registry():

@@ -67,6 +67,13 @@ def test_a_folder_that_is_no_project_is_refused_with_the_way_out(tmp_path):
     assert "--root" in done.stderr
 
 
+def test_a_place_that_cannot_be_written_is_one_message(project):
+    (project / "data" / "processed").write_text("a file where a folder should be", encoding="utf-8")
+    done = run("panel", "build", "--root", project)
+    assert done.exit_code == 2
+    assert "cannot be read or written" in done.stderr
+
+
 def test_report_refuses_unknown_names_before_any_work(project):
     for words, part in ((("brodband",), "no outcome"), (("--treatment", "luck"), "no treatment")):
         done = run("report", *words, "--root", project)

@@ -35,6 +35,10 @@ class _Commands(TyperGroup):
         except WwcError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(error.exit_status) from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            typer.echo(f"error: {error.filename}: cannot be read or written ({reason}). Check the path.", err=True)
+            raise typer.Exit(InputError.exit_status) from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
@@ -204,7 +208,8 @@ def report(
         str, typer.Option(metavar="NAME", help="certification or open_data_policy.")
     ] = "certification",
     run: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Folder under reports/ (default: the treatment).")
+        str | None,
+        typer.Option(metavar="NAME", help="Folder under reports/ (default: the treatment, and the outcomes if named)."),
     ] = None,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Pages made at the same time.")] = 2,
     force: Annotated[bool, typer.Option("--force", help="Make every page, changed or not.")] = False,
@@ -212,13 +217,14 @@ def report(
 ) -> None:
     """One HTML page per outcome, an index, evidence.csv and run.json, from the shipped figures.
 
-    Nothing is done twice: where nothing has changed since the last run, it says so. A page that cannot be made is
-    marked on the index, the others are finished, and the exit status is 1.
+    Every outcome of a family is estimated, since the correction for many questions needs them all; named outcomes only
+    say which pages are made. Nothing is done twice: where nothing has changed since the last run, it says so. A page
+    that cannot be made is marked on the index, the others are finished, and the exit status is 1.
 
     \b
     Examples:
       wwc-research report
-      wwc-research report broadband air_quality --run two-outcomes
+      wwc-research report broadband air_quality
       wwc-research report --treatment open_data_policy
     """  # noqa: D301
     from tqdm import tqdm
@@ -228,7 +234,7 @@ def report(
     wanted = batch.plan_batch(
         root=_project_root(root), treatment=treatment, outcomes=tuple(outcomes or ()), run=run, jobs=jobs
     )
-    steps = 1 + 2 * len(wanted.outcomes)
+    steps = 1 + len(wanted.assembled) + len(wanted.outcomes)
     with tqdm(total=steps, unit="step", leave=False, disable=None, bar_format="{l_bar}{bar}| {postfix}") as bar:
 
         def tick(name: str) -> None:
@@ -237,7 +243,7 @@ def report(
 
         finished = batch.run_batch(wanted, say=lambda line: tqdm.write(line), tick=tick, force=force)
     shown = finished.index.relative_to(wanted.root)
-    if not finished.made and not finished.failed:
+    if finished.nothing_done:
         typer.echo(f"Nothing has changed since the last run: {len(finished.unchanged)} pages are up to date. {shown}")
         return
     kept = f", {len(finished.unchanged)} already up to date" if finished.unchanged else ""

@@ -46,7 +46,7 @@ def plan_text(**changes: str) -> str:
         "defaults": '[defaults]\neditions = ["v1"]\ncomparison = "not_yet"\nanticipation = 0\n'
         'headline = "callaway_santanna"\naggregation = "simple"',
         "matching": '[matching]\ndistance = "mahalanobis"\nratio = 2',
-        "verdict": "[verdict]\nsize = 0.05\npre_trend_size = 0.1\npre_trend_leads = 5\n"
+        "verdict": "[verdict]\nsize = 0.05\npre_trend_size = 0.1\npre_trend_leads = 5\ndraws = 99\n"
         "minimum_treated_clusters = 10\nbalance_limit = 0.25",
         "analysis": '[analyses.broadband]\nfamily = "f"\nminimum_effect_of_interest = 0.02\nwindow = [2016, 2022]\n'
         'unit = "place"\nbaseline_years = [2016]\npost_years = [2022]\ncovariates = ["log_population"]',

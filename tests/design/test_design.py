@@ -53,6 +53,27 @@ def test_a_city_first_certified_under_v3_is_comparison_until_its_award_and_then_
     assert kept.max() == 2022
 
 
+def test_a_city_certified_later_is_not_never_exposed(panel):
+    later = panel.frame.drop_duplicates("place_id")
+    later = set(later.loc[later["certification_edition"] == "v3", "place_id"])
+    never = design("median_income", comparison="never").sample(panel)
+    assert len(later) == 19
+    assert not later & set(never.frame["unit"])
+
+
+def test_exposed_units_of_a_sample_all_have_a_past(panel):
+    for treatment in ("certification", "open_data_policy"):
+        frame = design("employment", treatment=treatment).sample(panel).frame
+        first = frame.groupby("unit")["time"].transform("min")
+        assert (frame["cohort"].isna() | (frame["cohort"] > first)).all()
+
+
+def test_adopters_of_an_unknown_day_are_on_neither_side_and_later_years_are_not_analysed(panel):
+    sample = design("employment", treatment="open_data_policy").sample(panel)
+    assert not {"0664000", "4967000"} & set(sample.frame["unit"])
+    assert sample.frame["time"].max() == 2018
+
+
 def test_only_early_editions_are_treated_by_default_and_v3_on_request(panel):
     early = design("median_income").sample(panel)
     assert early.frame["cohort"].max() == 2022

@@ -27,6 +27,15 @@ def test_every_estimate_carries_its_sample_its_exclusions_and_what_it_could_have
         assert {item.name for item in evidence.alternatives} >= {"two_way_fe", "event_study", "matched_difference"}
 
 
+def test_the_more_cautious_inference_is_judged(found):
+    for evidence in found.values():
+        judged, headline = evidence.judged, evidence.headline.estimate
+        assert judged["std_error"] == max(headline["std_error"], judged["lot_std_error"])
+        assert judged["p_value"] == max(headline["p_value"], judged["lot_p_value"])
+        assert judged["ci_low"] <= headline["ci_low"] < headline["ci_high"] <= judged["ci_high"]
+        assert judged["minimum_detectable_effect"] >= headline["minimum_detectable_effect"]
+
+
 def test_a_way_that_cannot_be_gone_is_kept_with_its_reason(found):
     for evidence in found.values():
         for item in evidence.alternatives:
@@ -67,9 +76,9 @@ def test_q_values_are_taken_over_the_family_and_every_outcome_is_judged(found):
     judged = {item.outcome: item for item in judge(list(found.values()), plan=PLAN)}
     residents = [judged["broadband"], judged["youth_neet"]]
     for item in residents:
-        assert item.q_value >= item.headline.estimate["p_value"]
+        assert item.q_value >= item.judged["p_value"]
     alone = judged["unemployment"]
-    assert alone.q_value == pytest.approx(alone.headline.estimate["p_value"])
+    assert alone.q_value == pytest.approx(alone.judged["p_value"])
     assert all(item.verdict is not None for item in judged.values())
 
 

@@ -3,6 +3,7 @@ import math
 from wwc_research import catalog
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.evidence import checks
+from wwc_research.evidence.randomisation import Lottery
 
 RULE = catalog.plan().verdict
 
@@ -23,14 +24,34 @@ def estimate(value: float = 0.1, *, statistic: float = math.nan, restrictions: i
     )
 
 
-def test_leads_that_differ_from_zero_fail_and_leads_that_do_not_pass():
-    assert checks.pre_trends(estimate(statistic=40.0, restrictions=5), rule=RULE).result == "failed"
-    assert checks.pre_trends(estimate(statistic=2.0, restrictions=5), rule=RULE).result == "passed"
+def lottery(*, lead_p_value: float = 0.5, **without_one: float) -> Lottery:
+    return Lottery(
+        estimate=0.1,
+        p_value=0.5,
+        std_error=0.05,
+        leads=(-3, -2),
+        lead_p_value=lead_p_value,
+        draws=99,
+        without_one=without_one or {"a": 0.1, "b": 0.12},
+    )
+
+
+def test_leads_that_differ_fail_and_leads_that_do_not_pass():
+    assert checks.pre_trends(lottery(lead_p_value=0.01), rule=RULE).result == "failed"
+    assert checks.pre_trends(lottery(lead_p_value=0.4), rule=RULE).result == "passed"
 
 
 def test_without_leads_nothing_can_be_told():
-    assert checks.pre_trends(estimate(), rule=RULE).result == "cannot_tell"
-    assert checks.pre_trends(None, rule=RULE).result == "cannot_tell"
+    assert checks.pre_trends(lottery(lead_p_value=math.nan), rule=RULE).result == "cannot_tell"
+
+
+def test_an_estimate_that_hangs_on_one_unit_fails_and_names_it():
+    labels = {"a": "Adams", "b": "Baker"}
+    assert checks.one_unit(lottery(a=0.1, b=0.11), labels=labels).result == "passed"
+    failed = checks.one_unit(lottery(a=0.1, b=-0.1), labels=labels)
+    assert failed.result == "failed"
+    assert "Baker" in failed.sentence
+    assert "1 of 2 omissions change its sign" in failed.sentence
 
 
 def test_too_few_treated_clusters_fail():
@@ -56,7 +77,9 @@ def test_balance_is_judged_by_the_worst_characteristic_in_either_direction():
     assert checks.balance([], rule=RULE).result == "cannot_tell"
 
 
-def test_the_share_of_survey_noise_is_told():
-    assert "40%" in checks.survey_noise(0.4, 1.0).sentence
-    assert checks.survey_noise(0.8, 1.0).result == "failed"
-    assert checks.survey_noise(math.nan, 1.0).result == "cannot_tell"
+def test_the_share_of_survey_noise_is_told_by_group():
+    found = checks.survey_noise({"exposed units": 0.4, "comparison units": 0.8})
+    assert "40% among exposed units, 80% among comparison units" in found.sentence
+    assert found.result == "failed"
+    assert checks.survey_noise({"exposed units": 0.1}).result == "passed"
+    assert checks.survey_noise({"all units": math.nan}).result == "cannot_tell"

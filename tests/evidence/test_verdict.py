@@ -30,6 +30,7 @@ def evidence(
         family="residents",
         minimum_effect_of_interest=0.02,
         headline=Named(name="callaway_santanna", title="CS", estimate=values),
+        judged={**values, "years_after": 1.5},
         alternatives=(),
         checks=checks,
         q_value=q_value,
@@ -57,6 +58,7 @@ def test_a_difference_that_fails_or_lacks_any_gate_is_never_claimed(gate, result
     found = decide(evidence(**{gate: result}), outcome=BROADBAND, rule=RULE)
     assert found.code == "cannot_tell"
     assert f"{gate} said so." in found.because
+    assert found.cause == "unreliable"
 
 
 def test_a_difference_that_does_not_survive_the_correction_is_not_claimed():
@@ -80,7 +82,5 @@ def test_an_interval_that_cannot_be_trusted_rules_nothing_out(gate):
 def test_without_an_estimate_or_its_error_nothing_can_be_told():
     failed = dataclasses.replace(evidence(), headline=Named(name="x", title="X", estimate=None, failed="no units"))
     assert decide(failed, outcome=BROADBAND, rule=RULE).because == ("no units",)
-    without_error = dataclasses.replace(
-        evidence(), headline=Named(name="x", title="X", estimate={"estimate": 1.0, "std_error": None})
-    )
+    without_error = dataclasses.replace(evidence(), judged={"estimate": 1.0, "std_error": None})
     assert decide(without_error, outcome=BROADBAND, rule=RULE).code == "cannot_tell"

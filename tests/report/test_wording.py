@@ -52,6 +52,22 @@ def test_no_headline_sentence_speaks_of_cause():
         assert not any(word in sentence.replace("not proof of cause", "").lower() for word in PROOF)
 
 
+def test_a_comparison_that_fails_is_not_said_to_fit_the_data():
+    unreliable = wording.headline_sentence(judged(pre_trends="failed"), BROADBAND, CERTIFICATION)
+    assert "cannot be relied on" in unreliable
+    assert "fits the data" not in unreliable
+    imprecise = wording.headline_sentence(judged(estimate=0.01, half=0.03, q_value=0.5), BROADBAND, CERTIFICATION)
+    assert "fits the data" in imprecise
+
+
+def test_later_awards_used_as_exposed_are_said_to_be():
+    found = judged()
+    settings = {"settings": {"editions": ["v1", "v2", "v3"]}}
+    used = dataclasses.replace(found, headline=dataclasses.replace(found.headline, estimate=settings))
+    assert any("They count as exposed here" in line for line in wording.not_to_claim(used, BROADBAND, CERTIFICATION))
+    assert any("do not count" in line for line in wording.not_to_claim(found, BROADBAND, CERTIFICATION))
+
+
 def test_without_an_estimate_the_sentence_says_so():
     found = dataclasses.replace(evidence(), headline=dataclasses.replace(evidence().headline, estimate=None))
     assert "cannot say" in wording.headline_sentence(found, BROADBAND, CERTIFICATION)
@@ -59,7 +75,9 @@ def test_without_an_estimate_the_sentence_says_so():
 
 def test_the_natural_size_counts_households_per_thousand():
     values = {"estimate": 0.0123, "ci_low": -0.002, "ci_high": 0.03}
-    assert wording.natural_size(values, BROADBAND) == ("about +12 households per 1,000 (from \N{MINUS SIGN}2.0 to +30)")
+    assert wording.natural_size(values, BROADBAND) == (
+        "about +12 connected households per 1,000 (from \N{MINUS SIGN}2.0 to +30)"
+    )
 
 
 def test_every_outcome_that_the_award_asks_for_warns_of_later_awards():

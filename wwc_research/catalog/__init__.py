@@ -53,6 +53,7 @@ class Treatment:
 
     name: str
     title: str
+    noun: str
     exposed: str
     unexposed: str
     table: str
@@ -61,6 +62,7 @@ class Treatment:
     caveats: tuple[str, ...] = ()
     exposure_month: int = 7
     as_of: int | None = None
+    known_through: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,7 @@ class VerdictRule:
     size: float
     pre_trend_size: float
     pre_trend_leads: int
+    draws: int
     minimum_treated_clusters: int
     balance_limit: float
 

@@ -13,9 +13,9 @@ import pandas as pd
 
 from wwc_research import catalog
 from wwc_research.catalog import Covariate
-from wwc_research.design.design import Design
+from wwc_research.design.design import UNDATED, Design
 from wwc_research.design.sample import Exclusion
-from wwc_research.errors import EstimationError
+from wwc_research.errors import EstimationError, listed
 from wwc_research.panel.panel import Panel
 
 LEVEL, CHANGE = "outcome_level", "outcome_trend"
@@ -49,12 +49,18 @@ def long_difference(panel: Panel, *, design: Design) -> Baseline:
     """
     analysis = design.analysis
     rows = design.unit_years(panel)
+    known = design.treatment.known_through
+    if known is not None and max(analysis.post_years) > known:
+        raise EstimationError(
+            f"exposures are known through {known} only, and the comparison looks at {listed(analysis.post_years)}"
+        )
     units = _units(rows)
     early = rows.loc[rows["time"].isin(analysis.baseline_years)]
     late = rows.loc[rows["time"].isin(analysis.post_years)]
-    units[LEVEL] = early.groupby("unit")["outcome"].mean()
+    # every year that anybody has: means over different years would compare years, not units
+    units[LEVEL] = _complete_mean(early)
     units[CHANGE] = _slopes(early)
-    units["outcome"] = late.groupby("unit")["outcome"].mean() - units[LEVEL]
+    units["outcome"] = _complete_mean(late) - units[LEVEL]
     titles = {LEVEL: "The outcome itself, mean of the baseline years", CHANGE: "Its yearly change over them"}
     covariates = covariate_table(panel, design=design, names=analysis.covariates, years=analysis.baseline_years)
     return _finished(
@@ -64,12 +70,15 @@ def long_difference(panel: Panel, *, design: Design) -> Baseline:
         last=max(analysis.post_years),
         columns=(LEVEL, CHANGE, *analysis.covariates),
         titles=titles,
+        soon=0,
     )
 
 
 def cross_section(panel: Panel, *, design: Design, variable: str, year: int) -> Baseline:
     """Units with the level of `variable` in one year; there is no history, so no change can be compared."""
     analysis = design.analysis
+    if design.treatment.known_through is not None and year > design.treatment.known_through:
+        raise EstimationError(f"exposures are known through {design.treatment.known_through} only, not in {year}")
     rows = design.with_analysis(unit="place").unit_years(panel)
     units = _units(rows)
     levels = panel.frame.loc[panel.frame["year"] == year].set_index("place_id")[variable]
@@ -84,12 +93,20 @@ def cross_section(panel: Panel, *, design: Design, variable: str, year: int) -> 
         last=year,
         columns=names,
         titles={},
+        soon=10,
     )
 
 
 def _units(rows: pd.DataFrame) -> pd.DataFrame:
     fixed = ["cohort", "is_undated", "is_later_edition", "cluster", "label"]
     return rows.groupby("unit")[fixed].first()
+
+
+def _complete_mean(rows: pd.DataFrame) -> pd.Series:
+    """Mean of the outcome by unit over all years in which any unit has a figure; NaN where one is missing."""
+    seen = rows.loc[rows["outcome"].notna()]
+    by_unit = seen.groupby("unit")["outcome"]
+    return by_unit.mean().where(by_unit.size() == seen["time"].nunique())
 
 
 def _slopes(rows: pd.DataFrame) -> pd.Series:
@@ -112,15 +129,18 @@ def _finished(
     last: int,
     columns: Sequence[str],
     titles: dict[str, str],
+    soon: int,
 ) -> Baseline:
+    """Units with all figures; comparison units exposed within `soon` years after `last` are left out."""
     later = units["is_later_edition"].astype(bool)
     exposed = units["cohort"].notna() & (units["cohort"] <= last)
     every = {**titles, **{name: catalog.covariates()[name].title for name in columns if name not in titles}}
     rules: list[tuple[str, pd.Series]] = [
-        ("no figure in the years compared", units["outcome"].isna()),
-        ("known to be certified, date unknown", units["is_undated"].astype(bool)),
+        ("not all figures in the years compared", units["outcome"].isna()),
+        (UNDATED, units["is_undated"].astype(bool)),
         (f"exposed in {first} or before: no baseline", exposed & (units["cohort"] <= first)),
         (f"first awarded under another edition, by {last}", exposed & later),
+        (f"exposed soon after {last}", (units["cohort"] > last) & (units["cohort"] <= last + soon)),
     ]
     rules += [(f"no baseline figure: {every[name]}", units[name].isna()) for name in columns]
     ledger, alive = [], pd.Series(True, index=units.index)

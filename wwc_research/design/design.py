@@ -17,6 +17,7 @@ from wwc_research.errors import EstimationError, InputError, listed
 from wwc_research.panel.panel import Panel
 
 MAIN_COUNTY = "_main_county"
+UNDATED = "known to be exposed, date unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,19 +98,31 @@ class Design:
             for flag in sorted(frame.loc[flagged, "flag"].unique())
         ]
         rules.append(("no figure in this year", missing))
+        rules.append((f"{UNDATED}: neither exposed nor a comparison", frame["is_undated"]))
+        if self.treatment.known_through is not None:
+            last = self.treatment.known_through
+            rules.append((f"after {last}, the last year in which every exposure is known", frame["time"] > last))
         if self.treatment.name == "certification":
-            rules.append(("known to be certified, date unknown: neither treated nor a comparison", frame["is_undated"]))
-            editions = " or ".join(edition.upper() for edition in self.analysis.editions)
-            reason = f"own years after a first award under another edition than {editions}"
-            own = frame["is_later_edition"] & (frame["time"] >= frame["cohort"] - self.analysis.anticipation)
-            rules.append((reason, own))
+            rules.append(self._later_awards(frame))
         rules.append(
             (
                 "a single year with a figure: no change can be seen",
                 frame.loc[~missing].groupby("unit")["time"].transform("size") < 2,
             )
         )
+        first_seen = frame["time"].where(~missing).groupby(frame["unit"]).transform("min")
+        past = frame["cohort"] > first_seen + self.analysis.anticipation
+        rules.append(("exposed in or before its first year with a figure: no past", frame["cohort"].notna() & ~past))
         return rules
+
+    def _later_awards(self, frame: pd.DataFrame) -> tuple[str, pd.Series]:
+        """Units first awarded under another edition: out of the never exposed, and out of others once awarded."""
+        editions = " or ".join(edition.upper() for edition in self.analysis.editions)
+        later = frame["is_later_edition"].astype(bool)
+        if self.analysis.comparison == "never":
+            return f"first awarded under another edition than {editions}: not never exposed", later
+        own = later & (frame["time"] >= frame["cohort"] - self.analysis.anticipation)
+        return f"own years after a first award under another edition than {editions}", own
 
     def _require_contrast(self, frame: pd.DataFrame) -> None:
         treated = frame["cohort"].notna()

@@ -11,9 +11,10 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from wwc_research import __version__, catalog
+from wwc_research import __version__, catalog, inference
 from wwc_research.catalog import Analysis, Plan, Treatment
 from wwc_research.design.balance import balance
 from wwc_research.design.baseline import Baseline, cross_section, long_difference
@@ -22,10 +23,11 @@ from wwc_research.design.matching import Matches, nearest
 from wwc_research.design.sample import Sample
 from wwc_research.errors import EstimationError, InputError, listed
 from wwc_research.estimators import estimate as estimate_by_name
-from wwc_research.estimators import matched_difference, method_card
+from wwc_research.estimators import linear, matched_difference, method_card
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.evidence import checks, multiplicity, verdict
 from wwc_research.evidence.evidence import Check, Evidence, Named
+from wwc_research.evidence.randomisation import Lottery, draw_lots
 from wwc_research.panel.panel import Panel
 from wwc_research.sources import raw
 
@@ -54,7 +56,13 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan) -> Evide
     analysis = plan.analyses[outcome]
     design = Design(outcome=catalog.outcome(outcome), treatment=catalog.treatment(treatment), analysis=analysis)
     sample = design.sample(panel)
-    headline = estimate_by_name(sample, analysis.headline, aggregation=analysis.aggregation)
+    headline = _headline(sample, analysis)
+    lottery = draw_lots(
+        sample,
+        generator=np.random.default_rng(plan.seed),
+        draws=plan.verdict.draws,
+        n_leads=plan.verdict.pre_trend_leads,
+    )
     alternatives, compared = _alternatives(design, panel, sample=sample, plan=plan)
     estimates = {item.title: found for item, found in alternatives if found is not None}
     return Evidence(
@@ -63,8 +71,13 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan) -> Evide
         family=analysis.family,
         minimum_effect_of_interest=analysis.minimum_effect_of_interest,
         headline=_named(headline_title(analysis), headline, name=analysis.headline),
+        judged=_judged(headline, lottery),
         alternatives=tuple(item for item, _ in alternatives),
-        checks=_checks(headline, sample, panel, plan=plan, design=design, others=estimates, compared=compared),
+        checks=(
+            checks.pre_trends(lottery, rule=plan.verdict),
+            *_checks(headline, sample, panel, plan=plan, design=design, others=estimates, compared=compared),
+            _one_unit(sample, lottery),
+        ),
         q_value=None,
         verdict=None,
         cohorts=tuple(_cohorts(sample)),
@@ -72,7 +85,7 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan) -> Evide
         balance=compared.balance if compared else (),
         matched=compared.matched if compared else (),
         cross_section=_cross_section(design, panel, plan=plan),
-        notes=tuple(_notes(design, panel)),
+        notes=tuple(_notes(design, panel, sample)),
         method_cards=_method_cards([headline, *estimates.values()]),
         provenance=_provenance(panel, plan, design=design),
     )
@@ -104,11 +117,8 @@ def _alternatives(
         return compared[0].estimate
 
     def varied(**changes: object) -> Callable[[], Estimate]:
-        return lambda: estimate_by_name(
-            design.with_analysis(**changes).sample(panel),
-            design.analysis.headline,
-            aggregation=design.analysis.aggregation,
-        )
+        changed = design.with_analysis(**changes)
+        return lambda: _headline(changed.sample(panel), changed.analysis)
 
     ways: list[tuple[str, str, Callable[[], Estimate]]] = [
         ("two_way_fe", "Two-way fixed effects", lambda: estimate_by_name(sample, "two_way_fe")),
@@ -182,36 +192,67 @@ def _checks(
 ) -> tuple[Check, ...]:
     treated = sample.frame.loc[sample.frame["cohort"].notna(), "cluster"].nunique()
     found = [
-        checks.pre_trends(_leads(sample, plan=plan), rule=plan.verdict),
         checks.treated_clusters(int(treated), rule=plan.verdict),
         checks.direction(headline, others=others),
         checks.balance(compared.balance if compared else (), rule=plan.verdict),
     ]
     if design.outcome.has_survey_error:
-        found.append(checks.survey_noise(*_variances(sample, panel, design=design)))
+        found.append(checks.survey_noise(_noise_shares(sample, panel, design=design)))
     return tuple(found)
 
 
-def _leads(sample: Sample, *, plan: Plan) -> Estimate | None:
-    """An event study with the plan's number of leads, the earlier ones pooled; None where there are no leads."""
-    try:
-        return estimate_by_name(sample, "event_study", first=-1 - sample.anticipation - plan.verdict.pre_trend_leads)
-    except EstimationError:
-        return None
+def _headline(sample: Sample, analysis: Analysis) -> Estimate:
+    """The planned estimator; leads are measured against the last period before exposure, as the lags are."""
+    return estimate_by_name(sample, analysis.headline, aggregation=analysis.aggregation, base_period="universal")
 
 
-def _variances(sample: Sample, panel: Panel, *, design: Design) -> tuple[float, float]:
-    """Mean sampling variance of the outcome, and its variance within units after year effects."""
+def _judged(headline: Estimate, lottery: Lottery) -> dict[str, Any]:
+    """The more cautious of clustered inference and inference by lot: the larger error, the larger p-value."""
+    by_lot = not headline.std_error > lottery.std_error
+    std_error = lottery.std_error if by_lot else headline.std_error
+    low, high = inference.confidence_interval(headline.estimate, std_error)
+    after = [term for term in headline.group_time if term.time >= term.cohort]
+    weights = [term.n_treated for term in after]
+    years = sum(w * (term.time - term.cohort) for w, term in zip(weights, after, strict=True)) / sum(weights)
+    values = {
+        "estimate": headline.estimate,
+        "std_error": std_error,
+        "ci_low": low,
+        "ci_high": high,
+        "p_value": max(headline.p_value, lottery.p_value),
+        "minimum_detectable_effect": inference.minimum_detectable_effect(std_error),
+        "lot_p_value": lottery.p_value,
+        "lot_std_error": lottery.std_error,
+        "years_after": years,
+    }
+    known: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {**known, "draws": lottery.draws, "basis": "lot" if by_lot else "cluster"}
+
+
+def _one_unit(sample: Sample, lottery: Lottery) -> Check:
+    labels = sample.frame.drop_duplicates("unit").set_index("unit")["label"]
+    return checks.one_unit(lottery, labels=labels.to_dict())
+
+
+def _noise_shares(sample: Sample, panel: Panel, *, design: Design) -> dict[str, float]:
+    """Mean sampling variance over the variance within units after year effects, exposed and comparison apart."""
     key, suffix = ("county_id", "_main_county") if design.analysis.unit == "county" else ("place_id", "")
     column = f"{design.outcome.variable}{suffix}_std_error"
     if column not in panel.frame or design.outcome.transform != "none":
-        return math.nan, math.nan
+        return {"all units": math.nan}
     errors = panel.frame.drop_duplicates([key, "year"]).set_index([key, "year"])[column]
     rows = sample.frame
     sampled = errors.reindex(pd.MultiIndex.from_frame(rows[["unit", "time"]])).to_numpy()
-    within = rows["outcome"] - rows.groupby("unit")["outcome"].transform("mean")
-    within = within - within.groupby(rows["time"]).transform("mean")
-    return float(pd.Series(sampled).pow(2).mean()), float(within.var())
+    codes = [pd.factorize(rows[name])[0] for name in ("unit", "time")]
+    shares = {}
+    for group, chosen in (("exposed units", rows["cohort"].notna()), ("comparison units", rows["cohort"].isna())):
+        mask = chosen.to_numpy()
+        some = [pd.factorize(code[mask])[0] for code in codes]
+        within = linear.absorb(rows.loc[mask, "outcome"].to_numpy()[:, None], effects=some).ravel()
+        spare = mask.sum() - some[0].max() - some[1].max() - 1
+        variance = float(within @ within) / spare if spare > 0 else math.nan
+        shares[group] = float(pd.Series(sampled[mask]).pow(2).mean()) / variance if variance > 0 else math.nan
+    return shares
 
 
 def _cohorts(sample: Sample) -> Iterable[dict[str, Any]]:
@@ -260,28 +301,42 @@ def _cross_section(design: Design, panel: Panel, *, plan: Plan) -> dict[str, Any
     }
 
 
-def _notes(design: Design, panel: Panel) -> Iterable[str]:
+def _notes(design: Design, panel: Panel, sample: Sample) -> Iterable[str]:
     outcome, analysis = design.outcome, design.analysis
-    if outcome.is_award_condition and design.treatment.name == "certification":
-        editions = " and ".join(edition.upper() for edition in analysis.editions)
-        yield (
-            "Since August 2022 (Version 3 of the Standard) a city has to show good outcomes to be certified. Only "
-            f"first awards under {editions} count as exposed; later ones are comparison until their award, then leave."
-        )
     if design.treatment.name == "certification":
-        undated = panel.frame.loc[panel.frame["certification_is_undated"], "name"].unique()
+        yield from _edition_notes(design)
+    undated = panel.frame.loc[panel.frame[f"{design.treatment.name}_is_undated"], "name"].unique()
+    if len(undated):
         yield (
-            f"{len(undated)} US cities are known to be certified, but not since when: "
-            f"{listed(sorted(undated), limit=20)}. They are kept out on both sides."
+            f"{len(undated)} cities are known to be {design.treatment.exposed.format(units='cities')}, but not since "
+            f"when: {listed(sorted(undated), limit=20)}. They are kept out on both sides."
         )
     if analysis.unit == "county":
         yield (
-            "The figure is measured for counties, so counties are compared; a county counts as exposed from the first "
-            "year in which one of its cities of 30,000 people or more does. The effect is diluted by the rest of it."
+            f"The figure is measured for counties, so counties are compared: {sample.n_treated} of {sample.n_units} "
+            "are exposed. A county counts as exposed from the first year in which one of its cities of 30,000 people "
+            "or more does; a city that lies in several counties counts in the one where most of its people live. "
+            "The effect is diluted by the rest of the county."
         )
     yield from design.treatment.caveats
     for year, why in outcome.gaps.items():
         yield f"{year} is missing: {why}."
+
+
+def _edition_notes(design: Design) -> Iterable[str]:
+    """Which awards count, and that since V3 a good outcome is a condition of the award."""
+    editions = design.analysis.editions
+    counted = listed([edition.upper() for edition in editions])
+    if "v3" in editions:
+        yield (
+            f"First awards under {counted} count as exposed. Since August 2022 (V3) good outcomes are a condition of "
+            "certification, so part of any difference is the award's own rule and no effect of it."
+        )
+    else:
+        yield (
+            f"Only first awards under {counted} count as exposed. Since August 2022 (V3) a city has to show good "
+            "outcomes to be certified; cities first certified since then are comparison until their award, then leave."
+        )
 
 
 def _method_cards(found: Sequence[Estimate]) -> dict[str, str]:
@@ -340,7 +395,7 @@ def judge(found: Sequence[Evidence], *, plan: Plan) -> list[Evidence]:
 
 
 def _p_value(item: Evidence) -> float:
-    value = (item.headline.estimate or {}).get("p_value")
+    value = item.judged.get("p_value")
     return math.nan if value is None else float(value)
 
 

@@ -16,6 +16,7 @@ from wwc_research.atomic import write_text
 from wwc_research.errors import DataError
 
 CheckResult = Literal["passed", "failed", "cannot_tell"]
+Cause = Literal["", "unreliable", "imprecise"]
 VerdictCode = Literal["associated_better", "associated_worse", "no_effect_as_large", "cannot_tell"]
 FORMAT = 1
 
@@ -43,19 +44,26 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the declared rule concludes, and each line of the rule that decided."""
+    """What the declared rule concludes, and each line of the rule that decided.
+
+    `cause` says why nothing can be told: the comparison is `unreliable`, or the interval `imprecise`.
+    """
 
     code: VerdictCode
     because: tuple[str, ...]
+    cause: Cause = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """Everything a page says about one outcome and treatment.
 
-    `headline` and `alternatives` hold `Estimate.as_dict()` values in the unit of the outcome; `cohorts`, `trends`,
-    `balance`, `matched` and `exclusions` are lists of rows; `method_cards` are those of the estimators used;
-    `provenance` names data and plan hashes.
+    `headline` and `alternatives` hold `Estimate.as_dict()` values in the unit of the outcome. `judged` is what the
+    verdict and the first sentences of a page rest on: estimate, std_error, ci_low, ci_high, p_value and
+    minimum_detectable_effect by the more cautious of clustered errors and lots (`basis`), with `lot_p_value`,
+    `lot_std_error`, `draws`, and `years_after`, the mean distance from exposure. `cohorts`, `trends`, `balance`,
+    `matched` and `exclusions` are lists of rows; `method_cards` are those of the estimators used; `provenance` names
+    data and plan hashes.
     """
 
     outcome: str
@@ -63,6 +71,7 @@ class Evidence:
     family: str
     minimum_effect_of_interest: float
     headline: Named
+    judged: Mapping[str, Any]
     alternatives: tuple[Named, ...]
     checks: tuple[Check, ...]
     q_value: float | None
@@ -102,7 +111,7 @@ class Evidence:
                 "headline": Named(**raw["headline"]),
                 "alternatives": tuple(Named(**item) for item in raw["alternatives"]),
                 "checks": tuple(Check(**item) for item in raw["checks"]),
-                "verdict": Verdict(code=verdict["code"], because=tuple(verdict["because"])) if verdict else None,
+                "verdict": Verdict(**{**verdict, "because": tuple(verdict["because"])}) if verdict else None,
                 **{key: tuple(raw[key]) for key in ("cohorts", "trends", "balance", "matched", "notes")},
             }
         )

@@ -89,12 +89,12 @@ def panel_is_current(path: Path, *, raw: Path) -> bool:
 
 
 def _inputs_hash(raw_dir: Path) -> str:
-    """Hash over the manifest and over the code and catalog that turn the tables into the panel."""
+    """Hash over the tables as they are and over the code and catalog that turn the tables into the panel."""
     base = Path(str(resources.files("wwc_research")))
     made_by = [path for room in ("panel", "sources", "standard", "catalog") for path in (base / room).rglob("*")]
     digest = hashlib.sha256()
-    for path in [raw_dir / "manifest.toml", *sorted(made_by)]:
-        if path.suffix in {".py", ".toml"}:
+    for path in [raw_dir / "manifest.toml", *sorted(raw_dir.rglob("*.csv")), *sorted(made_by)]:
+        if path.suffix in {".py", ".toml", ".csv"}:
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -237,6 +237,10 @@ def _treatments(grid: pd.DataFrame, raw_dir: Path) -> tuple[pd.DataFrame, list[P
             rows = _adoptions(table, exposure_month=treatment.exposure_month)
             name = f"{treatment.name}_cohort"
             columns[name] = _mapped(grid, rows, "cohort")
+            known = set(table["place_id"].dropna())
+            columns[f"{treatment.name}_is_undated"] = (
+                grid["place_id"].isin(known) & np.isnan(columns[name])
+            ).to_numpy()
         else:
             name = f"is_{treatment.name}"
             columns[name] = grid["place_id"].isin(table["place_id"].dropna()).to_numpy()

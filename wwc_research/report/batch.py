@@ -7,12 +7,14 @@ outcome is marked and the others are finished; unchanged work is not done again.
 from __future__ import annotations
 
 import csv
+import difflib
 import hashlib
 import io
 import json
 import multiprocessing
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +27,7 @@ from typing import Any
 
 from wwc_research import __version__, catalog
 from wwc_research.atomic import write_text
-from wwc_research.errors import WwcError
+from wwc_research.errors import Faults, WwcError, listed
 from wwc_research.report import page
 
 NOTEBOOK = "outcome_report.ipynb"
@@ -41,6 +43,13 @@ class Batch:
     outcomes: tuple[str, ...]
     run: str
     jobs: int = 2
+
+    @property
+    def assembled(self) -> tuple[str, ...]:
+        """Outcomes to estimate: those with a page, and the others of their families, which the correction needs."""
+        analyses = catalog.plan().analyses
+        families = {analyses[name].family for name in self.outcomes}
+        return tuple(name for name, analysis in analyses.items() if analysis.family in families)
 
     @property
     def folder(self) -> Path:
@@ -65,6 +74,7 @@ class Finished:
     made: tuple[str, ...]
     unchanged: tuple[str, ...]
     failed: Mapping[str, str]
+    nothing_done: bool = False
 
 
 def _hash_of_files(paths: Sequence[Path], *, base: Path) -> str:
@@ -101,8 +111,9 @@ def fingerprint(batch: Batch) -> str:
 
 
 def data_hash(root: Path) -> str:
-    """Hash of the manifest, which holds the hash of every compiled table."""
-    return hashlib.sha256((root / "data" / "raw" / "manifest.toml").read_bytes()).hexdigest()
+    """Hash over the manifest and every compiled table as it is on disk, so that an altered table is noticed."""
+    folder = root / "data" / "raw"
+    return _hash_of_files([folder / "manifest.toml", *folder.rglob("*.csv")], base=folder)
 
 
 def _last_run(batch: Batch) -> dict[str, Any]:
@@ -149,15 +160,15 @@ def _workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
 
 
-def _collect(futures: Mapping[Future[None], str], *, tick: Callable[[str], None]) -> dict[str, str]:
-    """Wait for all; the message of each that failed, by outcome. Only a user-facing error is caught as such."""
+def _collect(futures: Mapping[Future[None], str], *, root: Path, tick: Callable[[str], None]) -> dict[str, str]:
+    """Wait for all; what went wrong with each that failed, by outcome, in one line and without the machine's paths."""
     failed: dict[str, str] = {}
     for future in as_completed(futures):
         name = futures[future]
         error = future.exception()
         if error is not None:
             plain = str(error) if isinstance(error, WwcError) else f"{type(error).__name__}: {error}"
-            failed[name] = plain
+            failed[name] = " ".join(plain.replace(f"{root}{os.sep}", "").split())
         tick(name)
     return failed
 
@@ -187,13 +198,13 @@ def run_batch(
     """
     index = batch.folder / "index.html"
     if not force and is_current(batch):
-        return Finished(index=index, made=(), unchanged=batch.outcomes, failed={})
+        return Finished(index=index, made=(), unchanged=batch.outcomes, failed={}, nothing_done=True)
     started = time.monotonic()
     panel_path = ensure_panel(batch, say=say)
     tick("panel")
     with _workers(batch.jobs) as pool:
         failed = _assemble_all(batch, pool, panel_path=panel_path, tick=tick)
-        _judge_all(batch, [name for name in batch.outcomes if name not in failed])
+        _judge_all(batch, [name for name in batch.assembled if name not in failed])
         rendered, unchanged, failures = _render_all(batch, pool, failed=failed, force=force, tick=tick)
     failed |= failures
     _write_index(batch, failed=failed)
@@ -205,11 +216,11 @@ def _assemble_all(
     batch: Batch, pool: ProcessPoolExecutor, *, panel_path: Path, tick: Callable[[str], None]
 ) -> dict[str, str]:
     futures = {}
-    for name in batch.outcomes:
+    for name in batch.assembled:
         target = batch.evidence_path(name)
         target.unlink(missing_ok=True)
         futures[pool.submit(assemble_one, name, batch.treatment, panel_path, target)] = name
-    return _collect(futures, tick=tick)
+    return _collect(futures, root=batch.root, tick=tick)
 
 
 def _judge_all(batch: Batch, names: Sequence[str]) -> None:
@@ -248,7 +259,7 @@ def _render_all(
             # relative to the notebook: the page shows its code, and must not show where a machine keeps its files
             parameters = {"evidence_path": Path(os.path.relpath(evidence_path, notebook.parent)).as_posix()}
             futures[pool.submit(render_one, notebook, executed, target, parameters, title)] = name
-    failures = _collect(futures, tick=tick)
+    failures = _collect(futures, root=batch.root, tick=tick)
     for name in failures:
         (batch.folder / f"{name}.html").unlink(missing_ok=True)
     made = [name for name in futures.values() if name not in failures]
@@ -278,7 +289,8 @@ def _write_index(batch: Batch, *, failed: Mapping[str, str]) -> None:
     from wwc_research.evidence.evidence import Evidence
     from wwc_research.report.index import index_html
 
-    found = {name: Evidence.read(batch.evidence_path(name)) for name in batch.outcomes if name not in failed}
+    kept = [name for name in batch.assembled if batch.evidence_path(name).exists()]
+    found = {name: Evidence.read(batch.evidence_path(name)) for name in kept}
     text = index_html(batch.outcomes, found=found, failed=failed, treatment=catalog.treatment(batch.treatment))
     write_text(batch.folder / "index.html", text)
     write_text(batch.folder / "evidence.csv", evidence_csv(list(found.values())))
@@ -290,13 +302,15 @@ def evidence_csv(found: Sequence[Any]) -> str:
     fields = [
         "outcome", "treatment", "family", "name", "is_headline", "estimator", "estimand", "estimate", "std_error",
         "ci_low", "ci_high", "p_value", "q_value", "minimum_detectable_effect", "n_obs", "n_units", "n_treated",
-        "n_clusters", "verdict", "failed",
+        "n_clusters", "judged_std_error",
+        "judged_ci_low", "judged_ci_high", "judged_p_value", "lot_p_value", "verdict", "failed",
     ]  # fmt: skip
     writer = csv.DictWriter(buffer, fields, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for evidence in found:
         for item in (evidence.headline, *evidence.alternatives):
             is_headline = item.name == evidence.headline.name
+            judged = evidence.judged if is_headline else {}
             writer.writerow(
                 {
                     **dict(item.estimate or {}),
@@ -306,11 +320,19 @@ def evidence_csv(found: Sequence[Any]) -> str:
                     "name": item.name,
                     "is_headline": is_headline,
                     "q_value": evidence.q_value if is_headline else None,
+                    **{f"judged_{key}": judged.get(key) for key in ("std_error", "ci_low", "ci_high", "p_value")},
+                    "lot_p_value": judged.get("lot_p_value"),
                     "verdict": evidence.verdict.code if is_headline and evidence.verdict else None,
-                    "failed": item.failed,
+                    "estimand": _text_cell((item.estimate or {}).get("estimand", "")),
+                    "failed": _text_cell(item.failed),
                 }
             )
     return buffer.getvalue()
+
+
+def _text_cell(text: str) -> str:
+    """Text that a spreadsheet takes as text and never as a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _write_run(batch: Batch, *, failed: Mapping[str, str], seconds: float) -> None:
@@ -334,14 +356,37 @@ def _write_run(batch: Batch, *, failed: Mapping[str, str], seconds: float) -> No
 
 
 def plan_batch(*, root: Path, treatment: str, outcomes: Sequence[str], run: str | None, jobs: int) -> Batch:
-    """A batch whose names are all known; unknown outcomes or treatments are refused before any work starts."""
+    """A batch whose names are all known and usable.
+
+    Raises
+    ------
+    InputError
+        For unknown outcomes, a treatment that is unknown or undated, a run that is no plain folder name, or a project
+        without its template notebook: all faults at once, before any work starts.
+    """
     plan = catalog.plan()
+    faults = Faults("report")
     for name in outcomes:
-        catalog.outcome(name)
-    chosen = tuple(outcomes) or tuple(plan.analyses)
-    return Batch(
-        root=root, treatment=catalog.treatment(treatment).name, outcomes=chosen, run=run or treatment, jobs=jobs
-    )
+        if name not in plan.analyses:
+            near = difflib.get_close_matches(name, plan.analyses, n=1)
+            meant = f" Did you mean {near[0]}?" if near else ""
+            faults.add(f"there is no outcome {name!r} in the plan; it has {listed(plan.analyses, limit=40)}.{meant}")
+    dated = [name for name, entry in catalog.treatments().items() if entry.kind == "dated"]
+    if treatment not in dated:
+        known = treatment in catalog.treatments()
+        what = f"treatment {treatment!r} has no dates" if known else f"there is no treatment {treatment!r}"
+        faults.add(f"{what}; use {' or '.join(dated)}")
+    chosen = tuple(name for name in plan.analyses if name in outcomes) or tuple(plan.analyses)
+    whole = len(chosen) == len(plan.analyses)
+    folder = run if run is not None else treatment if whole else "-".join((treatment, *chosen))
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", folder):
+        faults.add(
+            f"--run {folder!r} should be a plain name of letters, digits, - and _; it becomes a folder of reports/"
+        )
+    if not (root / "notebooks" / NOTEBOOK).is_file():
+        faults.add(f"notebooks/{NOTEBOOK} is missing from {root}; restore it from the repository")
+    faults.raise_if_any()
+    return Batch(root=root, treatment=treatment, outcomes=chosen, run=folder, jobs=jobs)
 
 
 __all__ = ["Batch", "Finished", "evidence_csv", "fingerprint", "plan_batch", "run_batch"]

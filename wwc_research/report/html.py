@@ -106,7 +106,11 @@ def figure(axes: Axes, *, alt: str, caption: str, data: Block | None = None) -> 
         raise InputError(f"the alt text of a figure must say what it shows; got {alt!r}")
     encoded = base64.b64encode(_svg(axes)).decode()
     image = Markup('<img src="data:image/svg+xml;base64,{}" alt="{}">').format(encoded, alt)
-    shown = Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(image, caption)
+    # on a phone the picture keeps its size and is scrolled sideways: shrunk to the screen its text could not be read
+    picture = Markup('<div class="picture" role="region" aria-label="{}" tabindex="0">{}</div>').format(
+        f"Picture: {caption[:60]}", image
+    )
+    shown = Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(picture, caption)
     return Block(shown) + fold("The figures behind this picture", data) if data else Block(shown)
 
 

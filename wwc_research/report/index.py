@@ -32,7 +32,7 @@ def index_html(
     return template.render(
         title=f"{treatment.title} and residents' lives",
         question=f"Do outcomes for residents differ where there is {treatment.title}?",
-        summary=summary(list(found.values()), failed=failed),
+        summary=summary([found[name] for name in outcomes if name in found and name not in failed], failed=failed),
         rows=rows,
         css=Markup(page.css()),
         version=__version__,
@@ -46,14 +46,15 @@ def _row(
     if name in failed:
         return {"name": name, "title": outcome.title, "failed": failed[name]}
     evidence = found[name]
-    values = evidence.headline.estimate
-    numbers = {"estimate": "–", "interval": "–", "smallest": "–"}
-    if values is not None:
+    values = evidence.judged
+    numbers = {"estimate": "–", "interval": "–", "smallest": "–", "unit": outcome.unit}
+    if values.get("std_error") is not None:
         numbers = {
-            "estimate": wording.effect(values["estimate"], outcome),
+            "unit": outcome.unit,
+            "estimate": wording.bare_effect(values["estimate"], outcome),
             "interval": f"{wording.bare_effect(values['ci_low'], outcome)} to "
             f"{wording.bare_effect(values['ci_high'], outcome)}",
-            "smallest": wording.effect(values["minimum_detectable_effect"], outcome, signed=False),
+            "smallest": wording.bare_effect(values["minimum_detectable_effect"], outcome).removeprefix("+"),
         }
     return {
         "name": name,
@@ -74,7 +75,7 @@ def summary(found: Sequence[Evidence], *, failed: Mapping[str, str]) -> str:
         title = wording.VERDICT_TITLES[evidence.verdict.code] if evidence.verdict else "Not judged"
         counts[title] = counts.get(title, 0) + 1
     said = ", ".join(f"{count} “{title.lower()}”" for title, count in counts.items()) or "none judged"
-    text = f"Of {len(found)} outcomes: {said}."
+    text = f"Of {len(found) + len(failed)} outcomes: {said}."
     if failed:
         text += (
             f" {len(failed)} could not be analysed and is marked below."

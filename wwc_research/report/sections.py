@@ -35,7 +35,7 @@ def _available(evidence: Evidence) -> list[tuple[Named, Mapping[str, Any]]]:
 def headline(evidence: Evidence) -> Block:
     """Title, the sentence to quote, how big, how sure, what the data could have shown, what not to claim."""
     outcome, treatment = _entries(evidence)
-    estimate = evidence.headline.estimate
+    values = evidence.judged
     verdict = wording.VERDICT_TITLES[evidence.verdict.code] if evidence.verdict else "Not judged"
     parts = [
         html.block(
@@ -51,16 +51,17 @@ def headline(evidence: Evidence) -> Block:
             sentence=wording.headline_sentence(evidence, outcome, treatment),
         ),
     ]
-    if estimate is not None:
+    if values.get("std_error") is not None:
         size = (
-            f"{wording.effect(estimate['estimate'], outcome)} (95 % interval {wording.interval(estimate, outcome)}). "
-            f"In other words, {wording.natural_size(estimate, outcome)}. "
+            f"{wording.effect(values['estimate'], outcome)} (95 % interval {wording.interval(values, outcome)}), "
+            f"{wording.horizon(evidence)}. In other words, {wording.natural_size(values, outcome)}. "
             f"For this outcome, {outcome.direction} is better."
         )
         parts += [html.heading("How big"), html.paragraph(size)]
     parts += [
         html.heading("How sure, and why"),
         html.paragraph(wording.how_sure(evidence)),
+        html.paragraph(wording.how_judged(evidence)),
         html.paragraph(wording.smallest_visible(evidence, outcome)),
         html.heading("What not to claim"),
         html.bullets(wording.not_to_claim(evidence, outcome, treatment)),
@@ -102,14 +103,23 @@ def event_study(evidence: Evidence) -> Block:
         columns={"event_time": "Years from exposure", "estimate": "Difference", "interval": "95 % interval"},
     )
     alt = (
-        f"Effects by years from first exposure. {_excluding_zero(leads)} of {len(leads)} estimates before exposure "
-        f"and {_excluding_zero(lags)} of {len(lags)} after it have a 95 % interval that excludes zero."
+        f"Effects by years from first exposure. Before it the estimates lie {_range(leads, outcome)}, and "
+        f"{_excluding_zero(leads)} of {len(leads)} intervals exclude zero; after it they lie {_range(lags, outcome)}, "
+        f"and {_excluding_zero(lags)} of {len(lags)} do."
     )
     caption = (
-        "Callaway and Sant'Anna's estimates by years from first exposure with 95 % intervals. Points left of the "
-        "dashed line should lie near zero if the compared groups moved alike before."
+        f"{evidence.headline.title}: estimates by years from first exposure with 95 % intervals (errors clustered by "
+        "county), all measured against the last year before exposure. Points left of the dashed line should lie near "
+        "zero if the compared groups moved alike before."
     )
     return title + html.figure(axes, alt=alt, caption=caption, data=data)
+
+
+def _range(terms: Sequence[Mapping[str, Any]], outcome: Outcome) -> str:
+    if not terms:
+        return "nowhere (there are none)"
+    values = [term["estimate"] for term in terms]
+    return f"between {wording.bare_effect(min(values), outcome)} and {wording.effect(max(values), outcome)}"
 
 
 def _excluding_zero(terms: Sequence[Mapping[str, Any]]) -> int:
@@ -143,10 +153,14 @@ def trends(evidence: Evidence) -> Block:
     )
     ends = {row["group"]: row for row in evidence.trends}
     starts = {row["group"]: row for row in reversed(evidence.trends)}
-    alt = "Mean by year. " + " ".join(
-        f"{group}: {wording.number(scale * starts[group]['mean'], decimals=2)} in {starts[group]['year']}, "
-        f"{wording.number(scale * ends[group]['mean'], decimals=2)} in {ends[group]['year']}."
-        for group in ends
+    first, second = ends if len(ends) == 2 else (next(iter(ends)),) * 2
+    gaps = [
+        wording.number(scale * (rows[first]["mean"] - rows[second]["mean"]), decimals=2, signed=True)
+        for rows in (starts, ends)
+    ]
+    alt = (
+        f"Mean by year, {starts[first]['year']} to {ends[first]['year']}. "
+        f"{first} less {second[0].lower()}{second[1:]}: {gaps[0]} at the start and {gaps[1]} at the end."
     )
     caption = "Means of units with a figure in every year shown. Raw figures: nothing is adjusted."
     return title + html.figure(axes, alt=alt, caption=caption, data=data)
@@ -196,6 +210,9 @@ def estimates(evidence: Evidence) -> Block:
         parts.append(html.figure(axes, alt=alt, caption=caption))
         parts.append(html.table(rows, caption=f"Estimates for {outcome.title}", columns=columns))
         parts.append(html.paragraph(_q_value_sentence(evidence)))
+        warnings = (evidence.headline.estimate or {}).get("settings", {}).get("warnings", [])
+        if warnings:
+            parts += [html.paragraph("What the estimator itself warns of:"), html.bullets(warnings)]
     if failed:
         parts.append(html.bullets([f"{item.title} could not be estimated: {item.failed}" for item in failed]))
     return _joined(parts)
@@ -228,10 +245,13 @@ def balance(evidence: Evidence) -> Block:
     if not evidence.balance:
         return title + html.paragraph("No matched comparison could be made.")
     limit = catalog.plan().verdict.balance_limit
-    axes = plots.love_plot(evidence.balance, limit=limit)
-    worst = max(evidence.balance, key=lambda row: abs(row["smd_after"]))
+    known = [row for row in evidence.balance if row["smd_before"] is not None and row["smd_after"] is not None]
+    if not known:
+        return title + html.paragraph("No characteristic varies among the exposed, so balance cannot be measured.")
+    axes = plots.love_plot(known, limit=limit)
+    worst = max(known, key=lambda row: abs(row["smd_after"]))
     alt = (
-        f"Standardised differences of {len(evidence.balance)} characteristics before and after matching. The largest "
+        f"Standardised differences of {len(known)} characteristics before and after matching. The largest "
         f"after matching is {abs(worst['smd_after']):.2f}, in {worst['title']}."
     )
     rows = [
@@ -259,7 +279,10 @@ def balance(evidence: Evidence) -> Block:
 def _matched(evidence: Evidence) -> Block:
     rows = [{"treated": row["treated"], "controls": "; ".join(row["controls"])} for row in evidence.matched]
     columns = {"treated": "Exposed", "controls": "Compared with"}
-    return html.fold("Who was matched with whom", html.table(rows, caption="Matched sets", columns=columns))
+    who = html.fold("Who was matched with whom", html.table(rows, caption="Matched sets", columns=columns))
+    matched = next((item.estimate for item in evidence.alternatives if item.name == "matched_difference"), None)
+    lost = matched["exclusions"] if matched else []
+    return who + html.fold("Left out of the matched comparison", _exclusion_table(lost, caption="Exclusions, matched"))
 
 
 def cohorts(evidence: Evidence) -> Block:
@@ -283,14 +306,17 @@ def exclusions(evidence: Evidence) -> Block:
     listed = values["exclusions"] if values else []
     if not listed:
         return title + html.paragraph("Nothing was left out.")
+    return title + _exclusion_table(listed, caption="Exclusions, in the order applied")
+
+
+def _exclusion_table(listed: Sequence[Mapping[str, Any]], *, caption: str) -> Block:
     rows = [{"reason": row["reason"], "rows": f"{row['rows']:,}", "units": f"{row['units']:,}"} for row in listed]
-    columns = {"reason": "Reason", "rows": "Unit-years", "units": "Units"}
-    return title + html.table(rows, caption="Exclusions, in the order applied", columns=columns)
+    return html.table(rows, caption=caption, columns={"reason": "Reason", "rows": "Rows", "units": "Units"})
 
 
 def cross_section(evidence: Evidence) -> Block:
     """The matched cross-section, where the outcome has one; an empty block elsewhere."""
-    outcome, _ = _entries(evidence)
+    outcome, treatment = _entries(evidence)
     found = evidence.cross_section
     if found is None:
         return html.block("")
@@ -299,10 +325,10 @@ def cross_section(evidence: Evidence) -> Block:
         return title + html.paragraph(f"The cross-section could not be made: {found['failed']}")
     values = found["estimate"]
     text = (
-        f"In {found['year']}, {values['n_treated']:,} exposed cities differed from cities alike in size, income and "
-        f"composition by {wording.effect(values['estimate'], outcome)} (95 % interval "
+        f"In {found['year']}, {values['n_treated']:,} {treatment.exposed.format(units='cities')} differed from as many "
+        f"matched on size, income and composition by {wording.effect(values['estimate'], outcome)} (95 % interval "
         f"{wording.interval(values, outcome)}). A difference in one year is not a change: nothing is known of "
-        "these cities before, so it says nothing about what certification did."
+        "these cities before, so it says nothing about what made the difference."
     )
     rows = [
         {

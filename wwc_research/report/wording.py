@@ -83,30 +83,38 @@ def exposed_units(evidence: Evidence, treatment: Treatment) -> str:
 
 def headline_sentence(evidence: Evidence, outcome: Outcome, treatment: Treatment) -> str:
     """The one sentence a member of programme staff may quote."""
-    estimate = evidence.headline.estimate
-    if estimate is None or evidence.verdict is None or estimate["std_error"] is None:
-        return f"The public data cannot say whether {treatment.title} goes with {outcome.better}."
+    values = evidence.judged
+    if evidence.headline.estimate is None or evidence.verdict is None or values.get("std_error") is None:
+        return f"The public data cannot say whether {treatment.noun} goes with {outcome.better}."
     subject = exposed_units(evidence, treatment)
-    spread = interval(estimate, outcome)
-    best = effect(estimate["estimate"], outcome)
+    spread = interval(values, outcome)
+    best = effect(values["estimate"], outcome)
     code = evidence.verdict.code
     if code == "cannot_tell":
-        return (
-            f"We cannot tell whether {treatment.title} goes with {outcome.better}: the best estimate for "
-            f"{outcome.topic} is {best}, and anything from {spread} fits the data."
-        )
+        doubt = f"We cannot tell whether {treatment.noun} goes with {outcome.better}"
+        if evidence.verdict.cause == "unreliable":
+            return f"{doubt}: the comparison cannot be relied on. It gives {best} for {outcome.topic} ({spread})."
+        return f"{doubt}: the best estimate for {outcome.topic} is {best}, and anything from {spread} fits the data."
     if code == "no_effect_as_large":
         limit = effect(evidence.minimum_effect_of_interest, outcome, signed=False)
         return (
-            f"In {outcome.topic}, {subject} neither pulled ahead nor fell behind by as much as {limit}: "
-            f"the best estimate is {best} ({spread})."
+            f"In {outcome.topic}, {subject} neither pulled ahead nor fell behind by as much as {limit}, "
+            f"{horizon(evidence)}: the best estimate is {best} ({spread})."
         )
-    moved = "rise" if estimate["estimate"] > 0 else "fall"
-    size = effect(abs(estimate["estimate"]), outcome, signed=False)
+    moved = "rise" if values["estimate"] > 0 else "fall"
+    size = effect(abs(values["estimate"]), outcome, signed=False)
     return (
-        f"{subject[0].upper()}{subject[1:]} saw {outcome.noun} {moved} by {size} against others ({spread}); "
-        "this is an association, not proof of cause."
+        f"{subject[0].upper()}{subject[1:]} saw {outcome.noun} {moved} by {size} against others ({spread}), "
+        f"{horizon(evidence)}; this is an association, not proof of cause."
     )
+
+
+def horizon(evidence: Evidence) -> str:
+    """How long after first exposure the effect is seen, on average."""
+    years = evidence.judged.get("years_after")
+    if years is None:
+        return "after first exposure"
+    return f"on average {years:.1f} years after first exposure"
 
 
 def how_sure(evidence: Evidence) -> str:
@@ -116,39 +124,58 @@ def how_sure(evidence: Evidence) -> str:
     sure = {
         "associated_better": "Moderately sure that the two go together.",
         "associated_worse": "Moderately sure that the two go together.",
-        "no_effect_as_large": "Fairly sure that there is no sizeable difference.",
+        "no_effect_as_large": "Fairly sure that there is no sizeable difference in these years.",
         "cannot_tell": "Not sure.",
     }[evidence.verdict.code]
     return " ".join((sure, *evidence.verdict.because))
 
 
+def how_judged(evidence: Evidence) -> str:
+    """Which inference the interval rests on."""
+    values = evidence.judged
+    if values.get("std_error") is None:
+        return "No inference was possible."
+    basis = {
+        "lot": "drawing the exposed places by lot gives the wider interval, and it is used here",
+        "cluster": "errors clustered by county give the wider interval, and they are used here",
+    }[values["basis"]]
+    return (
+        f"Two ways of judging chance were compared, and the more cautious counts: {basis}. By lot "
+        f"({values['draws']:,} draws) p = {p_value(values['lot_p_value'])}."
+    )
+
+
 def smallest_visible(evidence: Evidence, outcome: Outcome) -> str:
     """What the data could have shown at all."""
-    estimate = evidence.headline.estimate
-    if estimate is None or estimate.get("minimum_detectable_effect") is None:
+    value = evidence.judged.get("minimum_detectable_effect")
+    if value is None:
         return "What size of effect could have been seen is not known."
-    size = effect(estimate["minimum_detectable_effect"], outcome, signed=False)
-    return (
-        f"A true effect of {size} would have been found four times in five by the usual test at the 5 % level; "
-        "a smaller one less often."
+    size = effect(value, outcome, signed=False)
+    text = (
+        f"A true effect of {size} would have been found four times in five at the 5 % level; a smaller one less often."
     )
+    if evidence.verdict is not None and evidence.verdict.cause == "unreliable":
+        return f"{text} That holds only if the comparison could be relied on."
+    return text
 
 
 def not_to_claim(evidence: Evidence, outcome: Outcome, treatment: Treatment) -> list[str]:
     """What no reader should say on the strength of the page."""
     lines = []
     if evidence.verdict is None or evidence.verdict.code in ("cannot_tell", "no_effect_as_large"):
-        lines.append(f"That {treatment.title} brings {outcome.better}: the data do not show it.")
+        lines.append(f"That {treatment.noun} brings {outcome.better}: the data do not show it.")
         lines.append(
-            f"That {treatment.title} does nothing for {outcome.topic}: effects too small to be seen here remain "
+            f"That {treatment.noun} does nothing for {outcome.topic}: effects too small to be seen here remain "
             "possible."
         )
     else:
-        lines.append(f"That {treatment.title} causes the difference: {units(evidence)} chose to take part.")
+        lines.append(f"That {treatment.noun} causes the difference: {units(evidence)} chose to take part.")
     if outcome.is_award_condition and treatment.name == "certification":
+        editions = (evidence.headline.estimate or {}).get("settings", {}).get("editions", [])
+        used = "They count as exposed here." if "v3" in editions else "They do not count as exposed here."
         lines.append(
-            "Anything about cities certified since 2022: showing good results on such outcomes has since then been "
-            "a condition of the award, so they would look better by rule. They are not used as treated here."
+            "Anything about cities first certified since August 2022: showing good results on such outcomes has since "
+            f"then been a condition of the award, so they would look better by rule. {used}"
         )
     lines.append("Anything about a single city: the estimate is an average.")
     return lines
