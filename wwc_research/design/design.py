@@ -159,7 +159,7 @@ class Design:
                 "is_undated": frame.get(f"{name}_is_undated", pd.Series(False, index=frame.index)),
                 "is_later_edition": later,
                 "cluster": frame["county_id"],
-                "label": frame["name"] + ", " + frame["state"],
+                "label": frame["label"],
                 "county_id": frame["county_id"],
                 "county_outcome": self._analysed(frame[variable + MAIN_COUNTY]) if county else np.nan,
                 "county_flag": frame[variable + MAIN_COUNTY + "_flag"].fillna("") if county else "",
@@ -204,11 +204,3 @@ class Design:
                 "n_places": counties["n_places"],
             }
         )
-
-
-def city_table(panel: Panel) -> pd.DataFrame:
-    """One row a place: name, state, county, cohorts of every dated treatment, edition and level."""
-    frame = panel.frame.drop_duplicates("place_id")
-    wanted = ["place_id", "name", "state", "county_id", "county_name"]
-    extra = [column for column in frame.columns if column.endswith(("_cohort", "_edition", "_level", "_is_undated"))]
-    return frame[wanted + extra].reset_index(drop=True)

@@ -305,7 +305,7 @@ def _notes(design: Design, panel: Panel, sample: Sample) -> Iterable[str]:
     outcome, analysis = design.outcome, design.analysis
     if design.treatment.name == "certification":
         yield from _edition_notes(design)
-    undated = panel.frame.loc[panel.frame[f"{design.treatment.name}_is_undated"], "name"].unique()
+    undated = panel.frame.loc[panel.frame[f"{design.treatment.name}_is_undated"], "label"].unique()
     if len(undated):
         yield (
             f"{len(undated)} cities are known to be {design.treatment.exposed.format(units='cities')}, but not since "

@@ -20,6 +20,7 @@ from wwc_research.errors import DataError, InputError, listed
 from wwc_research.panel.areas import area_values_to_places
 from wwc_research.panel.panel import Panel, PanelColumn
 from wwc_research.sources import corrections, crosswalks, raw
+from wwc_research.sources.places import short_name
 from wwc_research.standard import timing
 
 YEARS = range(2006, 2025)
@@ -100,11 +101,12 @@ def _inputs_hash(raw_dir: Path) -> str:
 
 
 def _grid(universe: pd.DataFrame, *, counties: pd.DataFrame) -> pd.DataFrame:
-    """Every place and year, with the place's name, state and main county."""
+    """Every place and year, with the place's Census name, its short label, its state and main county."""
     named = counties.set_index("county_id")
     county_names = universe["county_id"].map(named["name"] + ", " + named["state"])
     places = universe[["place_id", "name", "state", "county_id", "latitude", "longitude"]].assign(
-        county_name=county_names.to_numpy()
+        label=universe["name"].map(short_name) + ", " + universe["state"],
+        county_name=county_names.to_numpy(),
     )
     years = pd.DataFrame({"year": np.arange(YEARS.start, YEARS.stop)})
     return places.merge(years, how="cross").sort_values(["place_id", "year"], ignore_index=True)
