@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from wwc_research import __version__
+from wwc_research import __version__, cli
 from wwc_research.cli import app
 from wwc_research.estimators import ESTIMATORS
 
@@ -122,6 +123,13 @@ def test_the_help_names_every_estimator():
     for name in ESTIMATORS:
         assert name in text
     assert "Examples:" in text
+
+
+def test_the_help_names_every_key_beyond_the_basics(mpdta_file):
+    text = CliRunner().invoke(app, ["estimate", "--help"]).output
+    line = " ".join(text.split()).split("Beyond the basics OUT has ")[1].split(".")[0]
+    result = answer(mpdta_file, *ROLES, "--estimator", "two_way_fe")
+    assert set(line.replace(" and ", ", ").split(", ")) == set(result) - KEYS
 
 
 def test_parquet_gzip_and_csv_give_the_same_answer(mpdta, mpdta_file, tmp_path):
@@ -243,11 +251,48 @@ def test_empty_and_missing_files_are_refused(mpdta_file, tmp_path):
     assert "no such file" in refused(tmp_path / "none.csv", *ROLES, "--estimator", "two_way_fe")
 
 
-def test_all_treated_at_several_times_needs_the_not_yet_treated(mpdta, mpdta_file):
+def test_all_treated_at_several_times_needs_the_not_yet_treated(mpdta, mpdta_file, tmp_path):
     mpdta.query("first_treat > 0").to_csv(mpdta_file, index=False)
     options = [*ROLES, "--estimator", "callaway_santanna"]
     assert "all 191 units are treated" in refused(mpdta_file, *options, "--comparison", "never")
-    assert answer(mpdta_file, *options, "--comparison", "not_yet")["n_treated"] == 191
+    out = tmp_path / "out.json"
+    done = run(mpdta_file, *options, "--comparison", "not_yet", out=out)
+    assert done.exit_code == 0
+    assert "warning: no unit is never treated" in done.stderr
+    result = json.loads(out.read_text(encoding="utf-8"))
+    assert result["n_treated"] == 191
+    assert any("last start (2007) cannot be seen" in warning for warning in result["settings"]["warnings"])
+
+
+@pytest.mark.parametrize("estimator", sorted(ESTIMATORS))
+def test_an_undefined_standard_error_is_said_to_be_undefined(mpdta, mpdta_file, estimator):
+    mpdta.assign(log_employment=mpdta["log_employment"] * 1e-300).to_csv(mpdta_file, index=False)
+    result = answer(mpdta_file, *ROLES, "--estimator", estimator)
+    assert result["std_error"] is None
+    assert any("standard error is undefined" in warning for warning in result["settings"]["warnings"])
+
+
+def test_warnings_name_no_option_that_the_command_lacks(mpdta, mpdta_file):
+    treated = mpdta.loc[mpdta["first_treat"] == 2004, "county"].unique()
+    mpdta[~mpdta["county"].isin(treated[3:])].to_csv(mpdta_file, index=False)
+    warnings = " ".join(answer(mpdta_file, *ROLES, "--estimator", "callaway_santanna")["settings"]["warnings"])
+    assert "its standard errors are too small" in warnings
+    for absent in ("pre_trend =", "randomisation inference"):
+        assert absent not in warnings
+
+
+def test_codes_that_differ_only_in_leading_zeros_bring_a_warning(mpdta, mpdta_file):
+    mpdta["county"] = mpdta["county"].replace(mpdta["county"].iloc[0], "0" + mpdta["county"].iloc[1])
+    mpdta.to_csv(mpdta_file, index=False)
+    done = run(mpdta_file, *ROLES, "--estimator", "two_way_fe")
+    assert done.exit_code == 0
+    assert "warning: unit codes that differ only in leading zeros" in done.stderr
+
+
+def test_an_address_is_refused_and_named_as_given(tmp_path):
+    done = run("https://example.org/cities.csv", *ROLES, "--estimator", "two_way_fe")
+    assert done.exit_code == 2
+    assert "https://example.org/cities.csv: files must be on this computer" in done.stderr
 
 
 def test_all_faults_come_in_one_message(mpdta, mpdta_file):
@@ -283,6 +328,62 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(mpdta_file,
         assert done.exit_code == 2
         assert part in done.stderr
         assert mpdta_file.read_bytes() == before
+
+
+def test_an_output_that_is_no_file_is_refused_and_stays(mpdta_file, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to(pipe)
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    for out, part in ((pipe, "device or pipe"), (link, "device or pipe"), (Path("/dev/null"), "device or pipe")):
+        done = run(mpdta_file, *ROLES, "--estimator", "two_way_fe", out=out)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert part in done.stderr
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert Path("/dev/null").is_char_device()
+    done = run(mpdta_file, *ROLES, "--estimator", "two_way_fe", out=loop)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: ")
+    assert loop.is_symlink()
+
+
+def test_what_a_link_points_to_is_written_and_the_link_stays(mpdta_file, tmp_path):
+    (tmp_path / "results").mkdir()
+    target = tmp_path / "results" / "result.json"
+    link = tmp_path / "latest.json"
+    link.symlink_to(target)
+    for _ in ("new", "there already"):
+        assert run(mpdta_file, *ROLES, "--estimator", "two_way_fe", out=link).exit_code == 0
+        assert link.is_symlink()
+        assert json.loads(target.read_text(encoding="utf-8"))["n_units"] == 500
+
+
+def test_a_place_without_permission_is_refused_before_any_work(mpdta_file, tmp_path, monkeypatch):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    (tmp_path / "out.json").write_text("{}")
+    locked = {folder, tmp_path / "out.json"}
+    monkeypatch.setattr(cli.os, "access", lambda path, mode: not (mode & os.W_OK and Path(path) in locked))
+    for out, part in (
+        (folder / "out.json", f"the folder {folder} may not be written to"),
+        (tmp_path / "out.json", "protected"),
+    ):
+        done = run(mpdta_file.parent / "none.csv", *ROLES, "--estimator", "two_way_fe", out=out)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert part in done.stderr
+    assert (tmp_path / "out.json").read_text() == "{}"
+
+
+def test_nothing_is_printed_where_the_answer_cannot_be_written(mpdta_file, tmp_path, monkeypatch):
+    def full(path, text):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(cli, "write_text", full)
+    text = refused(mpdta_file, *ROLES, "--estimator", "two_way_fe")
+    assert "cannot be written (No space left on device)" in text
 
 
 def test_an_earlier_answer_survives_a_failed_run(mpdta, mpdta_file):

@@ -103,16 +103,29 @@ def test_the_output_keeps_its_contract(people_file):
             "variance_ratio_before",
             "variance_ratio_after",
         }
-    assert {"distance", "age", "raceblack"} <= {row["covariate"] for row in result["balance"]}
+    covariates = {row["covariate"] for row in result["balance"]}
+    assert {"age", "raceblack"} <= covariates
+    assert "distance" not in covariates
+    assert set(result["distance_balance"]) == set(result["balance"][0]) - {"covariate"}
     assert result["pairs"][0]["treated"].startswith("p")
     assert result["settings"]["exact"] == ["is_married"]
     assert result["settings"]["columns"]["treatment"] == "treated"
+
+
+def test_the_balance_of_the_propensity_score_is_that_of_matchit_and_stands_apart(people_file):
+    numbers = pd.read_csv(FIGURES / "lalonde_numbers.csv").set_index("spec")["estimate"]
+    found = answer(people_file, *BASE)["distance_balance"]
+    assert found["smd_before"] == pytest.approx(numbers["SMD before distance"], rel=1e-6)
+    assert found["smd_after"] == pytest.approx(numbers["SMD after NN distance"], rel=1e-6)
+    for options in (["--distance", "mahalanobis"], ["--distance", "mahalanobis", "--caliper", "0.2"]):
+        assert answer(people_file, *BASE, *options)["distance_balance"] is None
 
 
 def test_without_outcome_there_is_balance_and_no_estimate(people_file):
     result = answer(people_file, *BASE)
     assert result["estimate"] is None
     assert result["std_error"] is None
+    assert result["settings"]["warnings"] == []
     assert result["n_matched_treated"] == 185
     smd = {row["covariate"]: row["smd_after"] for row in result["balance"]}
     assert smd["age"] == pytest.approx(0.0717696897509558, rel=1e-6)
@@ -167,6 +180,10 @@ BAD = {
     "all treated": (lambda d: d.assign(treated=1), "no untreated unit"),
     "one treated": (lambda d: d[(d["treated"] == 0) | (d["person"] == "p001")], "only one treated unit"),
     "none treated": (lambda d: d.assign(treated=0), "no treated unit"),
+    "one control": (
+        lambda d: d[(d["treated"] == 1) | (d["person"] == d.query("treated == 0")["person"].iloc[0])],
+        "people.csv: column 'treated': only one untreated unit",
+    ),
     "constant outcome": (lambda d: d.assign(earnings_1978_usd=7), "is 7 in every row"),
     "infinities": (lambda d: spoiled(d, "age", 4, np.inf), "row 6: infinite values"),
     "duplicate units": (lambda d: spoiled(d, "person", 4, "p001"), "rows 2 and 6: more than one row"),
@@ -199,7 +216,37 @@ def test_all_faults_come_in_one_message(people, people_file):
 
 def test_covariates_that_separate_the_groups_are_explained(people, people_file):
     people.assign(age=people["age"] + 100 * people["treated"]).to_csv(people_file, index=False)
-    assert "perfectly" in refused(people_file, *BASE)
+    text = refused(people_file, *BASE)
+    assert text.startswith("error: people.csv: covariates age, schooling_years,")
+    assert "perfectly" in text
+
+
+def test_two_controls_leave_one_message_and_no_trace_of_the_code(people, people_file):
+    pd.concat([people[people["treated"] == 1], people[people["treated"] == 0].head(2)]).to_csv(people_file, index=False)
+    text = refused(people_file, *BASE, *OUTCOME)
+    assert "Warning" not in text
+    assert text.count("\n") == 1
+
+
+def test_a_single_cluster_is_refused(people, people_file):
+    people.assign(county="x").to_csv(people_file, index=False)
+    assert "all units share the cluster 'x'" in refused(people_file, *BASE, *OUTCOME, "--cluster", "county")
+
+
+def test_an_undefined_standard_error_is_said_to_be_undefined(people, people_file):
+    people["earnings_1978_usd"] *= 1e-300
+    people.to_csv(people_file, index=False)
+    done = run(people_file, *BASE, *OUTCOME)
+    assert done.exit_code == 0
+    assert "standard error undefined" in done.stdout
+    assert "warning: the standard error is undefined" in done.stderr
+
+
+def test_unit_codes_alike_but_for_zeros_bring_a_warning(people, people_file):
+    people["person"] = ["07", *map(str, range(1, len(people)))]
+    people.to_csv(people_file, index=False)
+    (warning,) = answer(people_file, *BASE, "--unit", "person")["settings"]["warnings"]
+    assert "'07' beside '7'" in warning
 
 
 def test_marked_and_latin_1_files_are_read(people, people_file):
@@ -221,3 +268,9 @@ def test_the_help_has_examples():
     text = CliRunner().invoke(app, ["match", "--help"]).output
     assert "Examples:" in text
     assert "--covariates" in text
+
+
+def test_the_help_names_every_key_beyond_the_basics(people_file):
+    text = CliRunner().invoke(app, ["match", "--help"]).output
+    line = " ".join(text.split()).split("Beyond the basics OUT has ")[1].split(".")[0]
+    assert set(line.replace(" and ", ", ").split(", ")) == set(answer(people_file, *BASE)) - KEYS

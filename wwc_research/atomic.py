@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,18 @@ from pathlib import Path
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside `path` to write to, renamed to it where the block ends well and removed where it does not."""
+    """A path beside `path` to write to, renamed to it where the block ends well and removed where it does not.
+
+    A symbolic link stays, and what it points to is written.
+
+    Raises
+    ------
+    OSError
+        If `path` is something else than a file (a folder, a device, a pipe), which a rename would replace.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

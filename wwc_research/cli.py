@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,7 +17,7 @@ from typer.core import TyperGroup
 
 from wwc_research import __version__
 from wwc_research.atomic import write_text
-from wwc_research.errors import InputError, ReportError, WwcError
+from wwc_research.errors import EstimationError, InputError, ReportError, WwcError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -300,6 +301,8 @@ def estimate(
     Everything is checked before anything is computed. Rows without outcome or covariates are left out and
     counted in the result.
 
+    Beyond the basics OUT has df, minimum_detectable_effect and pre_trend_p_value.
+
     \b
     Examples:
       wwc-research estimate counties.csv --unit county --time year --outcome log_employment \\
@@ -334,7 +337,7 @@ def estimate(
     notes = [f"--{name} has no meaning for {estimator} and was not used" for name in unused]
     answer = result.as_dict()
     said = [*sample.settings.get("warnings", []), *answer["settings"].get("warnings", []), *notes]
-    warnings = list(dict.fromkeys(said))
+    warnings = list(dict.fromkeys([*said, *_undefined_error(answer)]))
     answer["settings"] |= {"warnings": warnings, "seed": seed, "version": __version__}
     _hand_over(answer, summary=result.summary(), warnings=warnings, json_path=json_path)
 
@@ -387,6 +390,8 @@ def match(
 ) -> None:
     """Treated units and their nearest neighbours: balance, and the effect on the treated.
 
+    Beyond the basics OUT has ci_low, ci_high, p_value, effective_n_control, n_ties, distance_balance and pairs.
+
     \b
     Examples:
       wwc-research match people.csv --treatment treat --covariates age,educ,race --outcome earnings \\
@@ -410,20 +415,23 @@ def match(
         unit=unit,
         cluster=cluster,
     )
-    matches = nearest(
-        checked.frame,
-        treatment="treated",
-        covariates=covariate_names(_names(covariates)),
-        distance=distance,
-        replace=replace,
-        ratio=ratio,
-        caliper=caliper,
-        exact=[f"exact: {column}" for column in exact_columns],
-        order=order,
-        ties=ties,
-        covariance=covariance,
-        generator=None if seed is None else np.random.default_rng(seed),
-    )
+    try:
+        matches = nearest(
+            checked.frame,
+            treatment="treated",
+            covariates=covariate_names(_names(covariates)),
+            distance=distance,
+            replace=replace,
+            ratio=ratio,
+            caliper=caliper,
+            exact=[f"exact: {column}" for column in exact_columns],
+            order=order,
+            ties=ties,
+            covariance=covariance,
+            generator=None if seed is None else np.random.default_rng(seed),
+        )
+    except EstimationError as refusal:
+        raise EstimationError(f"{file.name}: {refusal}") from refusal
     answer = _match_answer(
         checked.frame,
         matches,
@@ -437,6 +445,7 @@ def match(
         dict(checked.settings)
         | answer["settings"]
         | {"covariates": _names(covariates), "exact": exact_columns, "seed": seed, "version": __version__}
+        | {"warnings": [*checked.warnings, *([] if outcome is None else _undefined_error(answer))]}
     )
     summary = (
         f"{method}: {answer['n_matched_treated']:,} of {answer['n_treated']:,} treated units matched with "
@@ -453,16 +462,13 @@ def _match_answer(
     frame: pd.DataFrame, matches: Matches, *, outcome: str | None, cluster: str | None, std_errors: Any
 ) -> dict[str, Any]:
     """Plain values of a match under the names of the contract."""
-    from wwc_research.design.balance import balance, effective_sample_size
+    from wwc_research.design.balance import balance, distance_balance, effective_sample_size
     from wwc_research.estimators import matched_difference
 
-    table = balance(
-        frame,
-        treatment="treated",
-        covariates=matches.settings["covariates"],
-        weights=matches.weights,
-        propensity=matches.propensity,
-    )
+    table = balance(frame, treatment="treated", covariates=matches.settings["covariates"], weights=matches.weights)
+    distance = None
+    if matches.settings["distance"] == "propensity":
+        distance = distance_balance(frame, treatment="treated", weights=matches.weights, propensity=matches.propensity)
     is_treated = frame["treated"] == 1
     answer: dict[str, Any] = {
         "method": matches.settings["method"],
@@ -479,6 +485,7 @@ def _match_answer(
         "effective_n_control": effective_sample_size(matches.weights[~is_treated].to_numpy()),
         "n_ties": matches.ties,
         "balance": table.to_dict(orient="records"),
+        "distance_balance": distance,
         "exclusions": [exclusion.as_dict() for exclusion in matches.exclusions],
         "settings": dict(matches.settings),
         "pairs": matches.pairs.to_dict(orient="records"),
@@ -488,8 +495,15 @@ def _match_answer(
         taken = result.as_dict()
         answer |= {name: taken[name] for name in ("estimate", "std_error", "ci_low", "ci_high", "p_value")}
         answer["settings"] = taken["settings"]
-    answer["settings"] = answer["settings"] | {"warnings": []}
     return answer
+
+
+def _undefined_error(answer: Mapping[str, Any]) -> list[str]:
+    """A warning where there is an estimate and no standard error."""
+    if answer["std_error"] is not None:
+        return []
+    reasons = "too few clusters or matched sets, or an outcome without noise on its scale"
+    return [f"the standard error is undefined, so there is no interval and no p-value: {reasons}"]
 
 
 def _names(text: str) -> list[str]:
@@ -501,12 +515,22 @@ def _refuse_unwritable(path: Path | None, *, source: Path) -> None:
     """Refuse an output that could not be written, before any work is done."""
     if path is None or path == STDOUT:
         return
-    if path.is_dir():
+    try:
+        target = path.resolve()
+    except (OSError, RuntimeError) as error:  # a link that leads back to itself
+        raise InputError(f"--json {path}: leads nowhere ({error}). Give another name.") from error
+    if target.is_dir():
         raise InputError(f"--json {path}: is a folder. Give the name of a file.")
-    if not path.parent.is_dir():
-        raise InputError(f"--json {path}: the folder {path.parent} does not exist. Make it first.")
-    if path.exists() and source.exists() and path.samefile(source):
+    if target.exists() and not target.is_file():
+        raise InputError(f"--json {path}: is a device or pipe, no file. Give the name of a file, or - to print it.")
+    if not target.parent.is_dir():
+        raise InputError(f"--json {path}: the folder {target.parent} does not exist. Make it first.")
+    if target.exists() and source.exists() and target.samefile(source):
         raise InputError(f"--json {path}: is the input itself. Give another name.")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise InputError(f"--json {path}: the folder {target.parent} may not be written to. Give another place.")
+    if target.exists() and not os.access(target, os.W_OK):
+        raise InputError(f"--json {path}: the file is protected against writing. Give another name.")
 
 
 def _plain(value: Any) -> Any:
@@ -523,16 +547,16 @@ def _plain(value: Any) -> Any:
 
 
 def _hand_over(answer: Mapping[str, Any], *, summary: str, warnings: list[str], json_path: Path | None) -> None:
-    """Print the summary and write the answer, whole or not at all."""
+    """Write the answer, whole or not at all; then print the warnings and the summary."""
+    text = json.dumps(_plain(answer), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if json_path is not None and json_path != STDOUT:
+        _write_whole(text, path=json_path)
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
-    text = json.dumps(_plain(answer), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if json_path == STDOUT:
         typer.echo(text, nl=False)
-        return
-    typer.echo(summary)
-    if json_path is not None:
-        _write_whole(text, path=json_path)
+    else:
+        typer.echo(summary)
 
 
 def _write_whole(text: str, *, path: Path) -> None:

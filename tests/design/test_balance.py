@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from wwc_research.design.balance import balance, effective_sample_size
+from wwc_research.design.balance import balance, distance_balance, effective_sample_size
 from wwc_research.design.matching import nearest
 
 FIGURES = Path(__file__).parents[1] / "figures"
@@ -29,13 +29,11 @@ def lalonde():
 @pytest.fixture(scope="module")
 def table(lalonde):
     matches = nearest(lalonde, treatment="treated", covariates=list(COVARIATES.values()))
-    return balance(
-        lalonde,
-        treatment="treated",
-        covariates=list(COVARIATES.values()),
-        weights=matches.weights,
-        propensity=matches.propensity,
+    table = balance(
+        lalonde, treatment="treated", covariates=list(COVARIATES.values()), weights=matches.weights
     ).set_index("covariate")
+    distance = distance_balance(lalonde, treatment="treated", weights=matches.weights, propensity=matches.propensity)
+    return pd.concat([table, pd.DataFrame(distance, index=["distance"])])
 
 
 def reference_rows():

@@ -64,6 +64,19 @@ def test_perfectly_separated_groups_have_no_propensity_score():
         nearest(frame, treatment="treated", covariates=["x"])
 
 
+def test_covariates_that_cannot_match_are_named(lalonde):
+    separate = lalonde.assign(age=lalonde["age"] + 1e6 * lalonde["treated"])
+    with pytest.raises(EstimationError, match=r"covariates age and race: .*perfectly"):
+        nearest(separate, treatment="treated", covariates=["age", "race"])
+
+
+def test_scores_at_one_overflow_in_silence(lalonde):
+    treated = lalonde["treated"] == 1
+    few = pd.concat([lalonde[treated], lalonde[~treated].head(2)])
+    with pytest.raises(EstimationError, match="perfectly"):
+        nearest(few, treatment="treated", covariates=COVARIATES)
+
+
 def test_a_category_without_treated_units_leaves_the_scores_of_the_others_as_they_are():
     generator = np.random.default_rng(4)
     x = generator.normal(size=300)

@@ -87,10 +87,53 @@ def test_few_treated_units_bring_a_warning_and_many_do_not(tmp_path):
     assert many.settings["warnings"] == []
 
 
+def test_nobody_never_treated_brings_a_warning_that_says_what_cannot_be_seen(tmp_path):
+    everyone = sample_from_file(write(tmp_path, [2017] * 6 + [2019] * 6), **ROLES)
+    (warning,) = everyone.settings["warnings"]
+    assert "no unit is never treated" in warning
+    assert "after the last start (2019) cannot be seen" in warning
+    with_never = sample_from_file(write(tmp_path, [2017] * 6 + [2019] * 6 + [NEVER]), **ROLES)
+    assert with_never.settings["warnings"] == []
+    with_late = sample_from_file(write(tmp_path, [2017] * 6 + [2019] * 6 + [2030]), **ROLES)
+    assert with_late.settings["warnings"] == []
+
+
+def test_codes_that_differ_only_in_leading_zeros_bring_a_warning(tmp_path):
+    path = write(tmp_path, [2018] * 10 + [NEVER] * 10)
+    text = path.read_text()
+    for n in range(7):
+        text = text.replace(f"u{n},", f"{n + 1},").replace(f"u{n + 10},", f"0{n + 1},")
+    path.write_text(text)
+    (warning,) = sample_from_file(path, **ROLES).settings["warnings"]
+    assert "'01' beside '1', '02' beside '2'" in warning
+    assert "'05' beside '5' and 2 more" in warning
+
+
+def test_an_unreadable_outcome_does_not_empty_the_other_periods(tmp_path):
+    path = write(tmp_path, [2018, 2018, NEVER], times=[2017, 2018])
+    frame = pd.read_csv(path, dtype=object)
+    frame.loc[frame["time"] == "2018", "y"] = "n/k"
+    frame.to_csv(path, index=False)
+    text = message(path)
+    assert "'n/k' is no number" in text
+    assert "faults" not in text
+
+
+def test_a_text_as_covariate_is_the_only_fault(tmp_path):
+    text = message(write(tmp_path, [2018, 2018, NEVER], region="north"), covariates=["region"])
+    assert "'north' is no number" in text
+    assert "faults" not in text
+
+
+def test_one_unit_treated_from_the_first_period_is_one_unit(tmp_path):
+    assert "1 unit is treated in the first period (2015)" in message(write(tmp_path, [2015, 2018, 2018, NEVER]))
+
+
 def test_one_period_and_one_cluster_are_faults(tmp_path):
     text = message(write(tmp_path, [2018, 2019, NEVER], times=[2015], state="x"), cluster="state")
     assert "every row is of period 2015" in text
     assert "all units share the cluster 'x'" in text
+    assert "never changes over time" not in text
 
 
 def test_faults_of_the_file_and_of_the_comparison_come_together(tmp_path):

@@ -182,7 +182,7 @@ def test_a_cohort_of_few_units_has_an_effect_and_a_warning(exact):
     result = run(few)
     assert cells(result)[2020, 2022] == pytest.approx(2.0, abs=1e-9)
     small, joint = result.settings["warnings"]
-    assert small == "cohort 2020 has 1 exposed unit: its standard errors are too small; use randomisation inference."
+    assert small == "cohort 2020 has 1 exposed unit: its standard errors are too small."
     assert joint.startswith("the joint pre-trend test rests on cohorts of fewer than 10 units (2020)")
     assert run(exact).settings["warnings"] == []
 

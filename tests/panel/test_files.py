@@ -1,5 +1,6 @@
 import gzip
 import io
+import os
 
 import numpy as np
 import pandas as pd
@@ -132,8 +133,38 @@ def test_a_missing_column_brings_its_nearest_names(tmp_path):
     assert "no column 'Shares' (outcome). Nearest names: share" in message(written(tmp_path, GOOD), outcome="Shares")
 
 
-def test_a_file_with_another_separator_is_recognised(tmp_path):
-    assert "separated by another sign" in message(written(tmp_path, GOOD.replace(",", ";")))
+@pytest.mark.parametrize(("mark", "spoken"), [(";", "semicolons"), ("\t", "tabs"), ("|", "upright bars")])
+def test_a_file_with_another_separator_is_one_fault_with_the_way_out(tmp_path, mark, spoken):
+    for content in (GOOD, GOOD.replace("place", '"place, or city"')):
+        text = message(written(tmp_path, content.replace(",", mark).replace(f"place{mark} or", "place, or")))
+        assert f"separated by {spoken}" in text
+        assert "commas between the cells." in text
+        assert "faults" not in text
+        assert "quotes" not in text
+
+
+def test_decimal_commas_between_semicolons_are_one_fault_with_the_way_out(tmp_path):
+    text = message(written(tmp_path, GOOD.replace(",", ";").replace(".", ",")))
+    assert "separated by semicolons" in text
+    assert "points in the numbers (1.5, not 1,5)" in text
+    assert "faults" not in text
+
+
+def test_a_semicolon_in_a_name_or_a_text_is_no_separator(tmp_path):
+    content = GOOD.replace("county", "county; or parish").replace(",A,", ",A; B,")
+    assert len(checked(written(tmp_path, content), cluster="county; or parish").frame) == 6
+
+
+def test_an_address_is_refused_with_what_to_do():
+    for address in ("https://example.org/data/cities.csv", "s3://bucket/cities.parquet"):
+        with pytest.raises(InputError, match=f"{address}: files must be on this computer. Download it"):
+            read_table(address)
+
+
+def test_a_pipe_is_no_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(InputError, match="is no regular file"):
+        read_table(tmp_path / "pipe.csv")
 
 
 def test_text_in_a_number_column_is_named_with_row_and_value(tmp_path):
@@ -143,6 +174,79 @@ def test_text_in_a_number_column_is_named_with_row_and_value(tmp_path):
 
 def test_rows_are_counted_as_a_spreadsheet_counts_them_blank_lines_included(tmp_path):
     assert "row 9: 'x'" in message(written(tmp_path, GOOD + "\n02002,2021,x,0,B,1\n"))
+
+
+def test_rows_of_parquet_are_counted_from_one(tmp_path):
+    path = tmp_path / "cities.parquet"
+    pd.read_csv(io.StringIO(GOOD.replace("1.5", "x").replace("2.5", "y")), dtype=str).to_parquet(path)
+    assert "column 'share', data rows 1 and 2: 'x' and 'y' are no numbers" in message(path)
+    units = tmp_path / "units.parquet"
+    pd.read_csv(io.StringIO(UNITS)).to_parquet(units)
+    assert read_units(units, treatment="treat", covariates=["income"]).frame.index[0] == "row 1"
+
+
+@pytest.mark.parametrize("cell", [[1.0, 2.0], {"a": 1.0}, b"1.5"])
+def test_a_column_of_lists_records_or_bytes_is_one_fault(tmp_path, cell):
+    path = tmp_path / "cities.parquet"
+    table = pd.read_csv(io.StringIO(GOOD), dtype={"place": str})
+    table.assign(share=[cell] * 6).to_parquet(path)
+    text = message(path)
+    assert "column 'share' holds lists, records or bytes" in text
+    assert "faults" not in text
+    table.assign(w=[cell] * 6).to_parquet(path)
+    assert "column 'w' holds lists, records or bytes" in message(path, covariates=["w"])
+    assert len(checked(path).frame) == 6
+
+
+def test_column_names_that_repeat_in_parquet_are_a_fault(tmp_path):
+    path = tmp_path / "cities.parquet"
+    pd.read_csv(io.StringIO(GOOD)).assign(**{"share ": 1.0}).to_parquet(path)
+    assert "column name 'share' stands over columns 3 and 7" in message(path)
+
+
+@pytest.mark.parametrize("date", ["2019-01-01", "01/02/2019", "2019-01", "2019-01-01 00:00:00"])
+def test_dates_as_time_are_told_to_become_years(tmp_path, date):
+    text = message(written(tmp_path, GOOD.replace("2019", date)))
+    assert f"column 'year', rows 2, 4 and 6: dates ({date!r}) where a whole number must stand" in text
+    assert "Give the year as a whole number, such as 2019." in text
+    assert "faults" not in text
+
+
+def test_dates_of_parquet_are_told_to_become_years(tmp_path):
+    path = tmp_path / "cities.parquet"
+    table = pd.read_csv(io.StringIO(GOOD), dtype={"place": str})
+    times = pd.to_datetime(table["year"].astype(str))
+    for column in (times, times.dt.date):
+        table.assign(year=column).to_parquet(path)
+        text = message(path)
+        assert "Give the year as a whole number, such as 2019." in text
+        assert "faults" not in text
+
+
+def test_one_text_in_several_rows_is_no_number(tmp_path):
+    text = message(written(tmp_path, GOOD.replace("1.5,", "x,").replace("2.5,", "x,")))
+    assert "rows 2 and 3: 'x' is no number." in text
+
+
+def test_an_unreadable_cohort_is_not_never(tmp_path):
+    lines = "a,2019,1,2020,B,1\na,2020,2,bad,B,1\na,2021,3,2020,B,1\n"
+    text = message(written(tmp_path, GOOD + lines))
+    assert "'bad' is no number" in text
+    assert "faults" not in text
+
+
+def test_a_covariate_without_any_value_is_the_only_fault(tmp_path):
+    lines = GOOD.replace("A,1", "A,").replace("A,2", "A,").replace("B,1", "B,")
+    text = message(written(tmp_path, lines), covariates=["w"])
+    assert "'w' has no value in any row" in text
+    assert "faults" not in text
+
+
+def test_gaps_that_leave_no_row_are_a_fault_that_names_the_columns(tmp_path):
+    content = "place,year,share,first,x\na,1,5,2,\na,2,,2,3\nb,1,5,0,\nb,2,,0,4\n"
+    text = message(written(tmp_path, content), covariates=["x"])
+    assert "no row has a value in each of share and x" in text
+    assert "faults" not in text
 
 
 def test_numbers_with_separators_are_not_guessed(tmp_path):
@@ -289,6 +393,30 @@ def test_faults_of_a_cross_section_are_named_with_row_and_value(tmp_path, change
 def test_both_groups_must_be_there(tmp_path):
     assert "no treated unit" in units_message(written(tmp_path, UNITS.replace(",1,", ",0,")))
     assert "no untreated unit" in units_message(written(tmp_path, UNITS.replace(",0,", ",1,")))
+
+
+def test_one_untreated_unit_gives_no_choice(tmp_path):
+    text = units_message(written(tmp_path, UNITS.replace("d,0", "d,1")))
+    assert "column 'treat': only one untreated unit" in text
+    assert "faults" not in text
+
+
+def test_one_cluster_for_all_units_is_a_fault(tmp_path):
+    path = written(tmp_path, UNITS.replace("south", "north"))
+    assert "all units share the cluster 'north'" in units_message(path, cluster="region")
+
+
+def test_gaps_that_leave_no_unit_are_a_fault_without_an_outcome_too(tmp_path):
+    content = "treat,x,z\n1,5,\n1,,2\n0,3,\n0,,1\n"
+    text = units_message(written(tmp_path, content), covariates=["x", "z"])
+    assert "no row has a value in each of x and z" in text
+
+
+def test_unit_codes_alike_but_for_zeros_bring_a_warning(tmp_path):
+    path = written(tmp_path, UNITS.replace("a,1", "01,1").replace("c,0", "1,0"))
+    found = read_units(path, treatment="treat", covariates=["income"], unit="city").warnings
+    assert ["'01' beside '1'" in warning for warning in found] == [True]
+    assert read_units(path, treatment="treat", covariates=["income"]).warnings == ()
 
 
 def test_a_unit_has_one_row_in_a_cross_section(tmp_path):

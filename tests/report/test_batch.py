@@ -60,6 +60,7 @@ def test_nothing_is_done_twice_and_only_what_changed_is_done_again(project):
     assert record["plan"]["sha256"] == catalog.plan().sha256
     assert record["seed"] == catalog.plan().seed
     assert record["versions"]["pandas"]
+    assert len(record["tables"]["epa_aqi/vintage_2026"]) == 64
 
 
 def planned(project, **changes):

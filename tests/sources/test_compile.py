@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,62 @@ def test_no_income_row_is_lost(publishers_dir: Path, places: Places) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         raw.compile_all(tmp_path / "nowhere", tmp_path / "raw")
+
+
+def test_every_missing_file_is_in_one_message_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "treatment").mkdir()
+    (tmp_path / certification.FILE).write_text("event_id\n")
+    (tmp_path / acs_income.FILE).mkdir(parents=True)  # a folder is no file
+    with pytest.raises(InputError) as caught:
+        raw.compile_all(tmp_path, tmp_path / "raw")
+    text = str(caught.value)
+    wanted = {pattern for patterns in raw.PUBLISHERS_FILES.values() for pattern in patterns}
+    assert f"{len(wanted) - 1} of the {len(wanted)} publishers' files are missing" in text
+    for pattern in wanted:
+        assert (f"  {pattern} (" in text) == (pattern != certification.FILE)
+    assert "SUB-IP-EST2019-ANNRES.xlsx (gazetteer and census_population)" in text
+    assert not (tmp_path / "raw").exists()
+
+
+def test_what_sources_read_is_declared_for_each_of_them() -> None:
+    assert set(raw.PUBLISHERS_FILES) == {"gazetteer", "crosswalks", *raw.READERS} == set(raw.load_sources())
+    vintages = raw.load_sources()["epa_aqi"]["settings"]["complete_through"]
+    assert [pattern.split("/")[1] for pattern in raw.PUBLISHERS_FILES["epa_aqi"]] == [f"vintage-{v}" for v in vintages]
+
+
+@pytest.mark.shared
+def test_readers_open_the_declared_files_and_no_others(
+    publishers_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: dict[str, set[str]] = {}
+    reading = ["gazetteer"]
+
+    def watch(event: str, details: tuple) -> None:
+        if event == "open" and reading and str(details[0]).startswith(f"{publishers_dir}/"):
+            opened.setdefault(reading[0], set()).add(Path(details[0]).relative_to(publishers_dir).as_posix())
+
+    sys.addaudithook(watch)
+    order = iter([*raw.PUBLISHERS_FILES][1:])
+    for _ in raw.read_publishers(publishers_dir):
+        reading[0] = next(order, "")
+    reading.clear()
+    declared = {
+        source: {path.relative_to(publishers_dir).as_posix() for p in patterns for path in publishers_dir.glob(p)}
+        for source, patterns in raw.PUBLISHERS_FILES.items()
+    }
+    assert opened == declared
+
+
+def test_a_reader_that_fails_late_leaves_the_tables_as_they_were(tmp_path: Path, monkeypatch) -> None:
+    def broken(publishers_dir, *, catalog):
+        frame = pd.DataFrame({"event_id": ["x"]})
+        yield "certification", raw.Reading(tables={"events": frame})
+        raise DataError("the second source is damaged")
+
+    monkeypatch.setattr(raw, "read_publishers", broken)
+    with pytest.raises(DataError, match="damaged"):
+        raw.compile_all(tmp_path, tmp_path / "raw")
+    assert not (tmp_path / "raw").exists()
 
 
 def write_air(folder: Path, *, vintage: str, year: int, rows: str) -> Path:

@@ -265,6 +265,35 @@ def test_a_manifest_with_a_missing_field_is_refused(copy: Path) -> None:
         raw.list_tables(copy)
 
 
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ("[[tables]\nname = 1\n", r"cannot be read as TOML: .*line 1, column 9"),
+        (b'name = "\xff"', "cannot be read as TOML"),
+        ("", "damaged or empty: it names no table. Restore"),
+        ("tables = 3\n", "names no table"),
+        ("tables = [3]\n", "names no table"),
+        ("tables = []\n", "names no table"),
+    ],
+)
+def test_a_damaged_manifest_is_to_be_restored_and_no_table_to_be_removed(copy: Path, content, part) -> None:
+    (copy / "manifest.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=part) as caught:
+        raw.check(copy)
+    assert str(copy / "manifest.toml") in str(caught.value)
+    assert "remove it" not in str(caught.value)
+
+
+def test_fields_of_a_wrong_type_are_refused(copy: Path) -> None:
+    manifest = copy / "manifest.toml"
+    text = manifest.read_text().replace("rows = 2429", 'rows = "many"').replace('key = ["event_id"]', "key = 3")
+    manifest.write_text(text)
+    with pytest.raises(DataError, match="2 faults") as caught:
+        raw.list_tables(copy)
+    assert "(acs_broadband/five_year): rows of a wrong type" in str(caught.value)
+    assert "(certification/events): key of a wrong type" in str(caught.value)
+
+
 def test_data_without_a_manifest_say_how_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no manifest"):
         raw.list_tables(tmp_path)

@@ -38,7 +38,6 @@ def balance(
     treatment: str,
     covariates: Sequence[str],
     weights: pd.Series,
-    propensity: pd.Series | None = None,
 ) -> pd.DataFrame:
     """One row a covariate: means, standardised mean differences, variance ratios and distribution gaps.
 
@@ -52,8 +51,6 @@ def balance(
         Columns; a text column gives one row a level.
     weights
         Matching weights by the frame's index; 0 for units left out.
-    propensity
-        Propensity scores by the frame's index; the first row, called `distance`, where given and not empty.
 
     Returns
     -------
@@ -64,12 +61,31 @@ def balance(
         `ks_before/after`, the largest gap between the distribution functions, 0 to 1.
     """
     matrix = covariate_matrix(frame, covariates=covariates)
-    if propensity is not None and len(propensity):
-        matrix.insert(0, "distance", propensity.reindex(frame.index).to_numpy())
     treated = frame[treatment].to_numpy(dtype=float) == 1
     after = weights.reindex(frame.index).to_numpy(dtype=float)
     rows = [(name, *_measures(matrix[name].to_numpy(), treated=treated, after=after)) for name in matrix.columns]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def distance_balance(
+    frame: pd.DataFrame, *, treatment: str, weights: pd.Series, propensity: pd.Series
+) -> dict[str, float]:
+    """How alike the groups are in what they were matched on: the measures of `balance` for the propensity score.
+
+    Parameters
+    ----------
+    frame, treatment, weights
+        As for `balance`.
+    propensity
+        Scores by the frame's index.
+    """
+    table = balance(
+        pd.DataFrame({"distance": propensity.reindex(frame.index), "treated": frame[treatment]}),
+        treatment="treated",
+        covariates=["distance"],
+        weights=weights,
+    )
+    return {str(name): float(value) for name, value in table.iloc[0].drop("covariate").items()}
 
 
 def effective_sample_size(weights: Floats) -> float:

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import xlogy
+from scipy.special import expit, xlogy
 
 from wwc_research.design.sample import Exclusion
 from wwc_research.errors import EstimationError, Faults, listed
@@ -93,7 +93,7 @@ def covariate_matrix(frame: pd.DataFrame, *, covariates: Sequence[str]) -> pd.Da
             continue
         column = frame[name]
         if column.isna().any():
-            faults.add(f"{name!r} is empty in {int(column.isna().sum()):,} rows; leave those rows out first.")
+            faults.add(f"{name!r} is empty in {int(column.isna().sum()):,} of the rows; leave those out first.")
         elif pd.api.types.is_numeric_dtype(column):
             values = column.to_numpy(dtype=float)
             if np.isinf(values).any():
@@ -142,7 +142,7 @@ def propensity_scores(X: Floats, *, treated: Flags) -> Floats:
     coefficients[0] = np.log(events.sum() / (count.sum() - events.sum()))
     before = np.inf
     for _ in range(100):
-        probability = 1 / (1 + np.exp(-(design @ coefficients)))
+        probability = expit(design @ coefficients)
         loss = -float(xlogy(events, probability).sum() + xlogy(count - events, 1 - probability).sum())
         if loss < 1e-6 * len(X):
             break
@@ -362,13 +362,16 @@ def nearest(
     treated = frame[treatment].to_numpy(dtype=float) == 1
     X = covariate_matrix(frame, covariates=covariates).to_numpy()
     score = None
-    if distance == "propensity" or caliper is not None or order == "largest":
-        score = propensity_scores(X, treated=treated)
-        settings["units_with_propensity_0_or_1"] = int(((score < 1e-8) | (score > 1 - 1e-8)).sum())
-    if distance == "propensity" and score is not None:
-        coordinates, scan = score[:, None], score
-    else:
-        coordinates, scan = mahalanobis_coordinates(X, treated=treated, covariance=covariance)
+    try:
+        if distance == "propensity" or caliper is not None or order == "largest":
+            score = propensity_scores(X, treated=treated)
+            settings["units_with_propensity_0_or_1"] = int(((score < 1e-8) | (score > 1 - 1e-8)).sum())
+        if distance == "propensity" and score is not None:
+            coordinates, scan = score[:, None], score
+        else:
+            coordinates, scan = mahalanobis_coordinates(X, treated=treated, covariance=covariance)
+    except EstimationError as error:
+        raise EstimationError(f"covariates {listed(covariates, limit=12)}: {error}") from error
     neighbours = _Neighbours(
         treated,
         coordinates=coordinates,

@@ -85,7 +85,8 @@ def sample_from_file(
         frame, early = _without_always_treated(frame, anticipation=anticipation)
         exclusions += early
         _note_comparison(frame, comparison, early=early, column=cohort, faults=faults)
-        settings["warnings"] = _warnings(frame)
+        _note_single(frame, sound=checked.sound, faults=faults)
+        settings["warnings"] = [*checked.warnings, *_warnings(frame)]
     faults.raise_if_any()
     frame = frame.astype({"time": int}).sort_values(["unit", "time"], ignore_index=True)
     return Sample(
@@ -109,8 +110,9 @@ def _refuse_always_treated(frame: pd.DataFrame, *, column: str, faults: Faults) 
     units = frame.loc[frame["cohort"] <= first, "unit"].unique()
     if len(units):
         faults.add(
-            f"column {column!r}: {len(units):,} units are treated in the first period ({first:g}) or before, so they "
-            f"have no baseline: {listed(units)}. Remove their rows, or say --always-treated exclude."
+            f"column {column!r}: {len(units):,} {'unit is' if len(units) == 1 else 'units are'} treated in the first "
+            f"period ({first:g}) or before, so without a baseline: {listed(units)}. "
+            "Remove their rows, or say --always-treated exclude."
         )
 
 
@@ -121,7 +123,8 @@ def _without_always_treated(frame: pd.DataFrame, *, anticipation: int) -> tuple[
         return frame, []
     reason = f"treated in the first period ({first:g}) or before, so without a baseline"
     if anticipation:
-        reason = f"treated within {anticipation} periods of the first ({first:g}), so without a baseline"
+        within = f"{anticipation} period{'s' * (anticipation > 1)} of the first ({first:g})"
+        reason = f"treated within {within}, so without a baseline"
     units = int(frame.loc[always, "unit"].nunique())
     return frame.loc[~always], [Exclusion(reason=reason, rows=int(always.sum()), units=units)]
 
@@ -152,15 +155,27 @@ def _note_comparison(
             f"column {column!r}: all {len(treated):,} units are treated{when}, so none can be compared with. "
             f"Add units that are never treated{instead}."
         )
+
+
+def _note_single(frame: pd.DataFrame, *, sound: frozenset[str], faults: Faults) -> None:
+    """Note a fault where all rows are of one period, or all units of one cluster."""
     if len(frame["time"].unique()) == 1:
         faults.add(f"every row is of period {frame['time'].iloc[0]:g}. A panel needs two periods or more.")
-    if "cluster" in frame and len(cohorts) > 1 and len(frame["cluster"].unique()) == 1:
+    if "cluster" in sound and len(frame["unit"].unique()) > 1 and len(frame["cluster"].unique()) == 1:
         faults.add(f"all units share the cluster {frame['cluster'].iloc[0]!r}. Standard errors need several.")
 
 
 def _warnings(frame: pd.DataFrame) -> list[str]:
-    treated = frame.loc[frame["cohort"].notna(), "unit"].nunique()
+    """What a reader must know about who is treated, in sentences."""
+    warnings = []
+    cohorts = frame.drop_duplicates("unit")["cohort"]
+    treated = int(cohorts.notna().sum())
     if treated < FEW_TREATED:
         consequence = "so the interval is too narrow and the p-value too low"
-        return [f"only {treated} treated units: clustered standard errors are too small, {consequence}"]
-    return []
+        warnings.append(f"only {treated} treated units: clustered standard errors are too small, {consequence}")
+    if treated and treated == len(cohorts):
+        warnings.append(
+            "no unit is never treated, so the last cohorts serve as comparison until they start, and effects after "
+            f"the last start ({cohorts.max():g}) cannot be seen"
+        )
+    return warnings

@@ -512,20 +512,17 @@ def _warnings(effects: GroupTimeEffects, *, pre_trend: PreTrend) -> Iterator[str
     size = {cohort: int((effects.units.cohort == cohort).sum()) for cohort in np.unique(effects.cohort)}
     for cohort, n in size.items():
         if n < FEW_UNITS:
-            yield (
-                f"cohort {cohort:.0f} has {n} exposed unit{'s' * (n > 1)}: its standard errors are too "
-                "small; use randomisation inference."
-            )
+            yield f"cohort {cohort:.0f} has {n} exposed unit{'s' * (n > 1)}: its standard errors are too small."
     thin = effects.n_comparison < FEW_UNITS
     if thin.any():
         yield (
-            f"{int(thin.sum())} cohort-time effects rest on fewer than {FEW_UNITS} comparison units; their "
+            f"{int(thin.sum())} of the cohort-time effects rest on fewer than {FEW_UNITS} comparison units; their "
             "standard errors are too small."
         )
     before = np.unique(effects.cohort[effects.event_time < 0])
     small = [f"{cohort:.0f}" for cohort in before if size[cohort] < FEW_FOR_JOINT_TEST]
     if small and pre_trend == "cells":
         yield (
-            f"the joint pre-trend test rests on cohorts of fewer than {FEW_FOR_JOINT_TEST} units ({listed(small)}) "
-            "and rejects far too often; use pre_trend = leads."
+            f"the joint pre-trend test rests on cohorts of fewer than {FEW_FOR_JOINT_TEST} units ({listed(small)}): it "
+            "rejects far too often and is not to be trusted with cohorts this small."
         )

@@ -167,9 +167,13 @@ class Estimate:
     def summary(self) -> str:
         """One line for a person at a terminal."""
         low, high = self.ci
+        spread = "standard error undefined"
+        if math.isfinite(low):
+            spread = (
+                f"standard error {self.std_error:.4g}, 95 % interval {low:.4g} to {high:.4g}, p = {self.p_value:.3g}"
+            )
         return (
-            f"{self.estimator}: {self.estimate:.6g} (standard error {self.std_error:.4g}, "
-            f"95 % interval {low:.4g} to {high:.4g}, p = {self.p_value:.3g}); "
+            f"{self.estimator}: {self.estimate:.6g} ({spread}); "
             f"{self.n_obs:,} rows, {self.n_units:,} units, {self.n_treated:,} treated, "
             f"{self.n_clusters:,} clusters"
         )

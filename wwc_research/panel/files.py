@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wwc_research.errors import Faults, listed
 from wwc_research.panel import columns
-from wwc_research.panel.tables import Table, read_table
+from wwc_research.panel.tables import Flags, Table, read_table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,32 +34,43 @@ class CheckedFile:
         File name, format, encoding and the user's column names.
     sound
         Names of the frame's columns in which no fault was found.
+    warnings
+        What the file allows and its user may not mean, in sentences.
     """
 
     frame: pd.DataFrame
     exclusions: tuple[tuple[str, int, int], ...]
     settings: Mapping[str, Any]
     sound: frozenset[str]
+    warnings: tuple[str, ...] = ()
 
 
 class _Intake:
-    """Columns taken from a table one by one, and which of them were without fault."""
+    """Columns taken from a table one by one, which of them were without fault, and which cells were not."""
 
     def __init__(self, table: Table, *, there: set[str], faults: Faults) -> None:
         self.table = table
         self.there = there
         self.faults = faults
         self.parts: dict[str, NDArray[Any]] = {}
+        self.unreadable: dict[str, Flags] = {}
         self.sound: set[str] = set()
 
-    def take(self, name: str, column: str, read: Callable[..., NDArray[Any]], **options: Any) -> None:
+    def take(self, name: str, column: str, read: Callable[..., columns.Cells], **options: Any) -> None:
         """Read a column under a fixed name, if the file has it."""
         if column not in self.there:
             return
         before = len(self.faults)
-        self.parts[name] = read(self.table, column, **options)
+        cells = read(self.table, column, **options)
+        self.parts[name], self.unreadable[name] = cells.values, cells.unreadable
         if len(self.faults) == before:
             self.sound.add(name)
+
+    def copy(self, taken: str, *, name: str) -> None:
+        """Give a column that was taken a second name."""
+        if taken in self.parts:
+            self.parts[name], self.unreadable[name] = self.parts[taken], self.unreadable[taken]
+            self.sound |= {name} if taken in self.sound else set()
 
 
 def read_panel(
@@ -107,14 +118,14 @@ def read_panel(
     named = {"unit": unit, "time": time, "outcome": outcome, "cohort": cohort, "cluster": cluster}
     roles = _roles(named | {"weights": weights}, covariates)
     _note_shared_roles(roles, faults=faults)
-    intake = _Intake(table, there=_note_missing_columns(table, roles, faults=faults), faults=faults)
+    intake = _Intake(table, there=_note_unusable_columns(table, roles, faults=faults), faults=faults)
     intake.take("unit", unit, columns.filled_texts, role="unit", faults=faults)
     intake.take("time", time, columns.filled_whole_numbers, role="time", faults=faults)
     intake.take("cohort", cohort, columns.cohorts, faults=faults)
     if cluster is not None and cluster != unit:
         intake.take("cluster", cluster, columns.filled_texts, role="cluster", faults=faults)
-    elif "unit" in intake.parts:
-        intake.parts["cluster"] = intake.parts["unit"]
+    else:
+        intake.copy("unit", name="cluster")
     intake.parts["weight"] = np.ones(len(table.frame))
     if weights is not None:
         intake.take("weight", weights, columns.positive_weights, faults=faults)
@@ -125,16 +136,18 @@ def read_panel(
 
     frame = pd.DataFrame(intake.parts)
     _note_repeated_rows(table, frame, faults=faults)
-    _note_changes(frame, "cohort", role="first exposed period", faults=faults)
+    _note_changes(frame, "cohort", role="first exposed period", unreadable=intake.unreadable, faults=faults)
     if cluster is not None:
-        _note_changes(frame, "cluster", role="cluster", faults=faults)
-    frame, exclusions = _without_gaps(frame, {"outcome": outcome} | labels)
+        _note_changes(frame, "cluster", role="cluster", unreadable=intake.unreadable, faults=faults)
+    frame, exclusions = _without_gaps(frame, {"outcome": outcome} | labels, unreadable=intake.unreadable)
+    _note_emptied(frame, (outcome, *covariates), faults=faults)
     _note_constant(frame, outcome, sound=intake.sound, faults=faults)
     return CheckedFile(
         frame=frame,
         exclusions=exclusions,
         settings=_file_settings(table, roles),
         sound=frozenset(intake.sound),
+        warnings=_codes_alike_but_for_zeros(intake.parts.get("unit")),
     )
 
 
@@ -184,7 +197,7 @@ def read_units(
         faults.add("no covariates were given. Matching needs at least one.")
     _note_shared_roles(roles, faults=faults)
     strata = {f"exact {position}": column for position, column in enumerate(exact, start=1)}
-    there = _note_missing_columns(table, roles | strata, faults=faults)
+    there = _note_unusable_columns(table, roles | strata, faults=faults)
     intake = _Intake(table, there=there, faults=faults)
     intake.take("treated", treatment, columns.indicators, faults=faults)
     if outcome is not None:
@@ -204,7 +217,10 @@ def read_units(
     _note_repeated_units(table, frame, faults=faults)
     labels |= {f"exact: {column}": column for column in exact}
     measured = {} if outcome is None else {"outcome": outcome}
-    frame, exclusions = _without_gaps(frame, measured | labels)
+    frame, exclusions = _without_gaps(frame, measured | labels, unreadable=intake.unreadable)
+    _note_emptied(frame, (*measured.values(), *labels.values()), faults=faults)
+    if "cluster" in intake.sound and len(frame) > 1 and len(frame["cluster"].unique()) == 1:
+        faults.add(f"all units share the cluster {frame['cluster'].iloc[0]!r}. Standard errors need several.")
     _note_one_sided(frame, treatment, sound=intake.sound, faults=faults)
     if outcome is not None:
         _note_constant(frame, outcome, sound=intake.sound, faults=faults)
@@ -214,6 +230,7 @@ def read_units(
         exclusions=exclusions,
         settings=_file_settings(table, roles),
         sound=frozenset(intake.sound),
+        warnings=() if unit is None else _codes_alike_but_for_zeros(intake.parts.get("unit")),
     )
 
 
@@ -223,8 +240,8 @@ def covariate_names(covariates: Sequence[str]) -> list[str]:
     return [f"{column} (covariate)" if column in fixed else column for column in covariates]
 
 
-def _note_missing_columns(table: Table, roles: Mapping[str, str], *, faults: Faults) -> set[str]:
-    """Note every column that was asked for and is not there; return those that are."""
+def _note_unusable_columns(table: Table, roles: Mapping[str, str], *, faults: Faults) -> set[str]:
+    """Note every column that was asked for and is not there, or is no plain column; return the others."""
     have = [str(label) for label in table.frame.columns]
     for role, column in roles.items():
         if column in have:
@@ -232,10 +249,13 @@ def _note_missing_columns(table: Table, roles: Mapping[str, str], *, faults: Fau
         lowered = {label.lower(): label for label in have}
         near = [lowered[hit] for hit in difflib.get_close_matches(column.lower(), list(lowered), n=3, cutoff=0.5)]
         hint = f"Nearest names: {listed(near)}." if near else f"The file has: {listed(have, limit=12)}."
-        if len(have) == 1 and any(mark in have[0] for mark in ";\t|"):
-            hint = "The file seems to be separated by another sign than a comma; save it with commas."
         faults.add(f"no column {column!r} ({role}). {hint}")
-    return {column for column in roles.values() if column in have}
+    for column in dict.fromkeys(roles.values()):
+        if column in table.nested:
+            faults.add(
+                f"column {column!r} holds lists, records or bytes. Give a column with one number or text in each row."
+            )
+    return {column for column in roles.values() if column in have and column not in table.nested}
 
 
 def _note_shared_roles(roles: Mapping[str, str], *, faults: Faults) -> None:
@@ -290,11 +310,13 @@ def _note_repeated_units(table: Table, frame: pd.DataFrame, *, faults: Faults) -
         )
 
 
-def _note_changes(frame: pd.DataFrame, name: str, *, role: str, faults: Faults) -> None:
-    """Note the units whose value of a column is not the same in all of their rows."""
+def _note_changes(
+    frame: pd.DataFrame, name: str, *, role: str, unreadable: Mapping[str, Flags], faults: Faults
+) -> None:
+    """Note the units whose value of a column is not the same in all of their rows that could be read."""
     if not {"unit", name} <= set(frame):
         return
-    distinct = frame.loc[frame["unit"].notna(), ["unit", name]].drop_duplicates()
+    distinct = frame.loc[frame["unit"].notna() & ~unreadable[name], ["unit", name]].drop_duplicates()
     changing = distinct.loc[distinct.duplicated("unit", keep=False)]
     if changing.empty:
         return
@@ -313,15 +335,22 @@ def _note_changes(frame: pd.DataFrame, name: str, *, role: str, faults: Faults) 
     faults.add(f"the {role} changes inside a unit: {found}. {remedy}")
 
 
-def _note_constant(frame: pd.DataFrame, outcome: str, *, sound: set[str], faults: Faults) -> None:
-    if "outcome" not in sound:
-        return
+def _note_emptied(frame: pd.DataFrame, measured: Sequence[str], *, faults: Faults) -> None:
     if frame.empty:
-        faults.add("no row has both the outcome and every covariate. Drop the covariates with most gaps.")
-    elif len(frame) > 1 and frame["outcome"].nunique() < 2:
+        faults.add(f"no row has a value in each of {listed(measured, limit=12)}. Drop the columns with most gaps.")
+
+
+def _note_constant(frame: pd.DataFrame, outcome: str, *, sound: set[str], faults: Faults) -> None:
+    if "outcome" not in sound or len(frame) < 2:
+        return
+    if frame["outcome"].nunique() < 2:
         value = frame["outcome"].iloc[0]
         faults.add(f"column {outcome!r} is {value:g} in every row. A constant outcome cannot show an effect.")
-    elif {"unit", "time"} <= sound and frame.groupby("unit")["outcome"].nunique().max() < 2:
+    elif (
+        {"unit", "time"} <= sound
+        and len(frame["time"].unique()) > 1
+        and frame.groupby("unit")["outcome"].nunique().max() < 2
+    ):
         faults.add(
             f"column {outcome!r} never changes over time in any unit. "
             "A panel estimator compares changes; give an outcome measured in every period."
@@ -337,6 +366,11 @@ def _note_one_sided(frame: pd.DataFrame, treatment: str, *, sound: set[str], fau
                 f"column {treatment!r}: no {words} unit with all covariates is left. "
                 "Matching needs both treated (1) and untreated (0) units."
             )
+    if (frame["treated"] == 0).sum() == 1:
+        faults.add(
+            f"column {treatment!r}: only one untreated unit with all covariates is left, so there is no choice of whom "
+            "to compare with. Add untreated units."
+        )
     if (frame["treated"] == 1).sum() == 1:
         faults.add(
             f"column {treatment!r}: only one treated unit with all covariates is left, so no standard error can be had "
@@ -344,15 +378,32 @@ def _note_one_sided(frame: pd.DataFrame, treatment: str, *, sound: set[str], fau
         )
 
 
+def _codes_alike_but_for_zeros(units: NDArray[np.object_] | None) -> tuple[str, ...]:
+    """A warning that names unit codes such as "1001" and "01001", which stay two units."""
+    spellings: dict[str, list[str]] = {}
+    for code in () if units is None else pd.unique(units):
+        if code is not None and code.isdigit():
+            spellings.setdefault(code.lstrip("0"), []).append(code)
+    alike = [" beside ".join(map(repr, sorted(codes))) for codes in spellings.values() if len(codes) > 1]
+    warning = (
+        f"unit codes that differ only in leading zeros were taken for different units: {listed(alike)}. "
+        "If they are not, write each unit the same way in all of its rows"
+    )
+    return (warning,) if alike else ()
+
+
 def _without_gaps(
-    frame: pd.DataFrame, labels: Mapping[str, str]
+    frame: pd.DataFrame, labels: Mapping[str, str], *, unreadable: Mapping[str, Flags]
 ) -> tuple[pd.DataFrame, tuple[tuple[str, int, int], ...]]:
-    """Rows with every measured value, and what was left out: reason, rows, units of those rows."""
+    """Rows with every measured value, and what was left out: reason, rows, units of those rows.
+
+    Rows with an unreadable cell are kept: what else is checked must not depend on them.
+    """
     exclusions = []
     for name, column in labels.items():
         if name not in frame:
             continue
-        gap = frame[name].isna()
+        gap = frame[name].isna() & ~unreadable[name][frame.index]
         if gap.any():
             units = frame.loc[gap, "unit"].nunique() if "unit" in frame else int(gap.sum())
             exclusions.append((f"no value of {column}", int(gap.sum()), int(units)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ from wwc_research.errors import Faults, InputError, listed
 
 Flags = NDArray[np.bool_]
 
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "upright bars"}
+_NESTED = (list, tuple, dict, set, np.ndarray, bytes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
@@ -31,13 +35,16 @@ class Table:
     frame
         Cells as read: text from CSV, typed values from Parquet.
     rows
-        Row number of each record as a spreadsheet counts it; the header is row 1.
+        Number of each record: in a CSV file as a spreadsheet counts rows, the header being row 1; in Parquet, which
+        has no header, counted from 1.
     name
         File name as the user knows it.
     format
         `csv` or `parquet`.
     encoding
         How the text was read; empty for Parquet.
+    nested
+        Columns whose cells are lists, records or bytes, so that no type fits them.
     """
 
     frame: pd.DataFrame
@@ -45,16 +52,26 @@ class Table:
     name: str
     format: str
     encoding: str = ""
+    nested: frozenset[str] = frozenset()
 
     def where(self, flags: Flags) -> str:
-        """The rows that are flagged, in words: `row 3` or `rows 3, 9 and 12`."""
+        """The rows that are flagged, in words: `row 3`, `rows 3, 9 and 12`, in Parquet `data row 2`."""
         numbers = self.rows[flags]
-        return f"{'row' if len(numbers) == 1 else 'rows'} {listed(f'{number}' for number in numbers)}"
+        spoken = "data row" if self.format == "parquet" else "row"
+        return f"{spoken}{'s' * (len(numbers) != 1)} {listed(f'{number}' for number in numbers)}"
 
     def values(self, column: str, flags: Flags) -> str:
         """The distinct flagged cells of a column, quoted, in order of appearance."""
-        cells = pd.unique(self.frame[column].astype(object)[flags])
+        cells = self._distinct(column, flags)
         return listed((repr(cell) if isinstance(cell, str) else str(cell) for cell in cells), limit=5)
+
+    def denial(self, column: str, flags: Flags, *, noun: str) -> str:
+        """What the flagged cells are not: `'x' is no number`, `'x' and 'y' are no numbers`."""
+        many = len(self._distinct(column, flags)) > 1
+        return f"{self.values(column, flags)} {f'are no {noun}s' if many else f'is no {noun}'}"
+
+    def _distinct(self, column: str, flags: Flags) -> NDArray[np.object_]:
+        return np.asarray(pd.unique(self.frame[column].astype(object)[flags]), dtype=object)
 
 
 def read_table(path: str | Path) -> Table:
@@ -66,13 +83,12 @@ def read_table(path: str | Path) -> Table:
     Raises
     ------
     InputError
-        If the file is missing, empty, has only a header, is no table, repeats a column name, or has rows
-        with more or fewer cells than the header.
+        If the file is missing, not on this computer, empty, has only a header, is no table, is separated by
+        another sign, repeats a column name, or has rows with more or fewer cells than the header.
     """
     path = Path(path)
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise InputError(f"{path}: {what}. Give the path of a CSV or Parquet file.")
+        _refuse_absent(path)
     try:
         content = path.read_bytes()
         if content.startswith(b"\x1f\x8b"):
@@ -90,6 +106,16 @@ def read_table(path: str | Path) -> Table:
     return _csv_table(content, name=path.name)
 
 
+def _refuse_absent(path: Path) -> None:
+    # A path keeps one of the two slashes of an address; a drive of Windows has one letter only.
+    address = re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+", str(path))
+    if address:
+        whole = str(path).replace(address[0], f"{address[1]}://", 1)
+        raise InputError(f"{whole}: files must be on this computer. Download it, and give the path of the copy.")
+    what = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "no such file"
+    raise InputError(f"{path}: {what}. Give the path of a CSV or Parquet file.")
+
+
 def _parquet_table(content: bytes, *, name: str) -> Table:
     import pyarrow as pa
 
@@ -103,7 +129,15 @@ def _parquet_table(content: bytes, *, name: str) -> Table:
     frame = frame.reset_index(drop=True)
     if frame.empty:
         raise InputError(f"{name}: the table has no rows. It needs one row a record.")
-    return Table(frame=frame, rows=np.arange(2, len(frame) + 2), name=name, format="parquet")
+    faults = Faults(where=name)
+    _note_repeated_names(list(frame.columns), faults=faults)
+    faults.raise_if_any()
+    nested = frozenset(
+        label
+        for label in frame.columns
+        if frame[label].dtype == object and any(isinstance(cell, _NESTED) for cell in frame[label])
+    )
+    return Table(frame=frame, rows=np.arange(1, len(frame) + 1), name=name, format="parquet", nested=nested)
 
 
 def _decoded(content: bytes, *, name: str) -> tuple[str, str]:
@@ -129,6 +163,7 @@ def _csv_table(content: bytes, *, name: str) -> Table:
         records = list(csv.reader(io.StringIO(text, newline=""), strict=False))
     except csv.Error as error:
         raise InputError(f"{name}: cannot be read as CSV ({error}). Save the table again as CSV.") from error
+    _refuse_other_separator(text, n_header=len(records[0]), name=name)
     header = [label.strip() for label in records[0]]
     kept = [(row, record) for row, record in enumerate(records[1:], start=2) if any(map(str.strip, record))]
     faults = Faults(where=name)
@@ -148,6 +183,22 @@ def _csv_table(content: bytes, *, name: str) -> Table:
     frame = pd.DataFrame([record for _, record in kept], columns=header, dtype=object)
     rows = np.array([row for row, _ in kept], dtype=np.int64)
     return Table(frame=frame, rows=rows, name=name, format="csv", encoding=encoding)
+
+
+def _refuse_other_separator(text: str, *, n_header: int, name: str) -> None:
+    """Refuse a file whose header falls into more cells by another sign than by commas, and whose rows agree."""
+    first_line = text.split("\n", maxsplit=1)[0]
+    for mark in (mark for mark in _SEPARATORS if mark in first_line):
+        records = list(csv.reader(io.StringIO(text, newline=""), delimiter=mark))
+        cells = len(records[0])
+        agree = all(len(record) == cells for record in records if any(map(str.strip, record)))
+        if cells > n_header and (agree or n_header == 1):
+            decimal = any(re.fullmatch(r"\s*-?\d+,\d+\s*", cell) for record in records[1:] for cell in record)
+            points = ", and with points in the numbers (1.5, not 1,5)" if decimal else ""
+            raise InputError(
+                f"{name}: the cells are separated by {_SEPARATORS[mark]}, where commas must stand. "
+                f"Save the table again as CSV with commas between the cells{points}."
+            )
 
 
 def _note_repeated_names(header: Sequence[str], *, faults: Faults) -> None:

@@ -336,6 +336,8 @@ def _text_cell(text: str) -> str:
 
 
 def _write_run(batch: Batch, *, failed: Mapping[str, str], seconds: float) -> None:
+    from wwc_research.sources import raw
+
     plan = catalog.plan()
     names = ["index.html", "evidence.csv", *(f"{name}.html" for name in batch.outcomes if name not in failed)]
     record = {
@@ -346,6 +348,7 @@ def _write_run(batch: Batch, *, failed: Mapping[str, str], seconds: float) -> No
         "plan": {"title": plan.title, "written": plan.written, "sha256": plan.sha256},
         "seed": plan.seed,
         "data_sha256": data_hash(batch.root),
+        "tables": {table.name: table.sha256 for table in raw.list_tables(batch.root / "data" / "raw")},
         "versions": versions(),
         "platform": sys.platform,
         "failed": dict(failed),

@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wwc_research import __version__
 from wwc_research.errors import InputError, ReportError, listed
+
+if TYPE_CHECKING:
+    from traitlets.config import Config
 
 TEMPLATES = "templates"
 
@@ -76,7 +79,6 @@ def execute(notebook: Path, *, executed: Path, parameters: Mapping[str, Any], ti
     skip_slow_grammar()
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill import PapermillExecutionError, execute_notebook
-    from traitlets.config import Config
 
     check_parameters(notebook, parameters)
     executed.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +93,7 @@ def execute(notebook: Path, *, executed: Path, parameters: Mapping[str, Any], ti
                 progress_bar=False,
                 cwd=str(notebook.parent),
                 execution_timeout=timeout,
-                config=Config({"KernelManager": _transport(Path(sockets))}),
+                config=_kernel_settings(Path(sockets)),
             )
         except PapermillExecutionError as error:
             raise ReportError(
@@ -105,9 +107,15 @@ def execute(notebook: Path, *, executed: Path, parameters: Mapping[str, Any], ti
             ) from error
 
 
-def _transport(sockets: Path) -> dict[str, str]:
-    """Sockets of this page alone, in a folder of their own: kernels side by side can neither meet nor be overheard."""
-    return {} if os.name == "nt" else {"transport": "ipc", "ip": str(sockets / "kernel")}
+def _kernel_settings(sockets: Path) -> Config:
+    """Sockets of this page alone, in a folder of their own, so that kernels side by side cannot meet; a quiet kernel.
+
+    What fails in a cell reaches the page and the batch; the kernel's own log would only break up the progress bar.
+    """
+    from traitlets.config import Config
+
+    transport = {} if os.name == "nt" else {"transport": "ipc", "ip": str(sockets / "kernel")}
+    return Config({"KernelManager": transport, "NotebookClient": {"extra_arguments": ["--log-level=CRITICAL"]}})
 
 
 def to_html(executed: Path, *, title: str, language: str = "en") -> str:

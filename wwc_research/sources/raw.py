@@ -73,6 +73,37 @@ READERS: Mapping[str, Callable[..., Reading]] = {
     "youth_neet_county": youth_neet_county.read,
     "youth_neet_puma": youth_neet_puma.read,
 }
+# What each source reads, as patterns below the folder of the publishers' files; adding a source adds a line here too.
+PUBLISHERS_FILES: Mapping[str, tuple[str, ...]] = {
+    "gazetteer": (
+        gazetteer.POPULATION_FILE,
+        *(file for file, *_ in gazetteer.PLACE_LISTS),
+        "census_geo/county-populations.csv",
+        "census_geo/us2021census-coordinates.csv",
+        certification.FILE,
+    ),
+    "crosswalks": (
+        "census_geo/geocorr2018_county_place_2010_thru_2019.csv",
+        "census_geo/geocorr2018_county_place_2014_thru_2019.csv",
+        "census_geo/geocorr2022_county_place_2020_2021.csv",
+        "census_geo/geocorr2022_county_place_2022_onwards.csv",
+        "census_geo/puma_to_place_2010.csv",
+        "census_geo/puma_to_place_2020.csv",
+    ),
+    "certification": (certification.FILE,),
+    "open_data_policy": (open_data_policy.FILE,),
+    "partner_network": (partner_network.FILE,),
+    "acs_broadband": tuple(acs_broadband.FILES.values()),
+    "acs_income": (acs_income.FILE,),
+    "acs_demographics": (acs_demographics.FILE,),
+    "epa_aqi": tuple(f"epa_aqs/vintage-{vintage}/annual_aqi_by_county_*.csv" for vintage in ("2022", "2026")),
+    "epa_pm25": (epa_pm25.FILE,),
+    "bls_laus": ("bls_laus/laucnty*.xlsx",),
+    "census_population": (census_population.ESTIMATES_FILE, census_population.YEARLY_FILE),
+    "urban_mobility": tuple(urban_mobility.FILES.values()),
+    "youth_neet_county": (youth_neet_county.FILE,),
+    "youth_neet_puma": (youth_neet_puma.FILE,),
+}
 # Columns of plain tables that hold numbers; all others are text, so that codes keep their zeros.
 _NUMBERS = {
     "year": "int64", "as_of": "int64", "policies_count": "int64", "in_universe": "int64",
@@ -93,24 +124,35 @@ def load_sources() -> dict[str, dict[str, Any]]:
 def compile_all(publishers_dir: Path, raw_dir: Path, *, progress: Callable[[str], None] | None = None) -> list[Table]:
     """Read every publisher's files and write `data/raw` anew; the manifest entries written.
 
-    Every table is written beside its place and renamed, the manifest last, and the bytes depend on the
-    publishers' files alone. CSV files that no table stands for any more are removed.
+    Everything is read before anything is written; then every table is written beside its place and renamed,
+    the manifest last, and the bytes depend on the publishers' files alone. CSV files that no table stands for
+    any more are removed.
+
+    Raises
+    ------
+    InputError
+        If the folder or any of `PUBLISHERS_FILES` is missing: all of them in one message.
+    DataError
+        If a file is not what its reader or the catalog expects.
     """
     publishers_dir, raw_dir = Path(publishers_dir), Path(raw_dir)
     if not publishers_dir.is_dir():
         raise InputError(f"{publishers_dir}: no such folder of publishers' files")
     catalog = load_sources()
-    written: list[Table] = []
+    made: list[tuple[Table, bytes]] = []
     remains = []
     for source, reading in read_publishers(publishers_dir, catalog=catalog):
         if progress is not None:
             progress(source)
-        written += _write_source(raw_dir, source, reading, catalog[source])
+        made += _source_tables(source, reading, catalog[source])
         remains.append(reading.left_out.assign(source=source))
     rest = pd.concat([part for part in remains if len(part)], ignore_index=True)[list(LEFT_OUT_COLUMNS)]
     rest = rest[rest["rows"] > 0].sort_values(["source", "table", "item", "reason"], ignore_index=True)
-    written.append(_write_left_out(raw_dir, rest))
-    written.sort(key=lambda table: table.name)
+    made.append(_left_out_table(rest))
+    made.sort(key=lambda pair: pair[0].name)
+    for table, content in made:
+        _replace(raw_dir / table.path, content)
+    written = [table for table, _ in made]
     _replace(raw_dir / MANIFEST, manifest_text(written).encode())
     kept = {table.path for table in written}
     for path in sorted(raw_dir.rglob("*.csv")):
@@ -122,7 +164,11 @@ def compile_all(publishers_dir: Path, raw_dir: Path, *, progress: Callable[[str]
 def read_publishers(
     publishers_dir: Path, *, catalog: Mapping[str, Mapping[str, Any]] | None = None
 ) -> Iterator[tuple[str, Reading]]:
-    """Each source's name and reading, gazetteer and crosswalks first; observations are validated."""
+    """Each source's name and reading, gazetteer and crosswalks first; observations are validated.
+
+    All missing files are one `InputError`, before any is read.
+    """
+    _refuse_missing_files(Path(publishers_dir))
     catalog = load_sources() if catalog is None else catalog
     gazette = gazetteer.read(publishers_dir, settings=catalog["gazetteer"]["settings"])
     yield "gazetteer", gazette
@@ -140,7 +186,21 @@ def read_publishers(
         yield source, reading
 
 
-def _write_source(raw_dir: Path, source: str, reading: Reading, entry: Mapping[str, Any]) -> list[Table]:
+def _refuse_missing_files(publishers_dir: Path) -> None:
+    readers: dict[str, list[str]] = {}
+    for source, patterns in PUBLISHERS_FILES.items():
+        for pattern in patterns:
+            readers.setdefault(pattern, []).append(source)
+    missing = [pattern for pattern in readers if not any(path.is_file() for path in publishers_dir.glob(pattern))]
+    if missing:
+        lines = "\n".join(f"  {pattern} ({listed(readers[pattern])})" for pattern in sorted(missing))
+        raise InputError(
+            f"{publishers_dir}: {len(missing)} of the {len(readers)} publishers' files are missing. Give the folder "
+            f"that holds them all; catalog/sources.toml says where each source is from.\n{lines}"
+        )
+
+
+def _source_tables(source: str, reading: Reading, entry: Mapping[str, Any]) -> list[tuple[Table, bytes]]:
     declared = set(entry["tables"])
     made = {*reading.observations, *reading.tables}
     if declared != made:
@@ -148,17 +208,17 @@ def _write_source(raw_dir: Path, source: str, reading: Reading, entry: Mapping[s
             f"catalog/sources.toml, {source}: declares tables {listed(sorted(declared))}; "
             f"the reader makes {listed(sorted(made))}"
         )
-    written = []
+    tables = []
     for name, frame in {**reading.observations, **reading.tables}.items():
         wide = to_wide(frame) if name in reading.observations else frame
         facts = {key: entry[key] for key in ("title", "publisher", "licence", "retrieved", "geography", "url")}
         facts |= {key: value for key, value in entry["tables"][name].items() if key != "key"}
         facts["key"] = ("place_id", "year") if name in reading.observations else entry["tables"][name]["key"]
-        written.append(_write_table(raw_dir, f"{source}/{name}", wide, facts))
-    return written
+        tables.append(_table_and_content(f"{source}/{name}", wide, facts))
+    return tables
 
 
-def _write_left_out(raw_dir: Path, rest: pd.DataFrame) -> Table:
+def _left_out_table(rest: pd.DataFrame) -> tuple[Table, bytes]:
     blank = dict.fromkeys(("vintage", "retrieved", "geography", "url"), "")
     facts = blank | {
         "kind": "table",
@@ -170,25 +230,23 @@ def _write_left_out(raw_dir: Path, rest: pd.DataFrame) -> Table:
         "years": (2000, 2026),
         "obtained": "written by the compile step",
     }
-    return _write_table(raw_dir, LEFT_OUT, rest, facts)
+    return _table_and_content(LEFT_OUT, rest, facts)
 
 
-def _write_table(raw_dir: Path, name: str, frame: pd.DataFrame, facts: Mapping[str, Any]) -> Table:
+def _table_and_content(name: str, frame: pd.DataFrame, facts: Mapping[str, Any]) -> tuple[Table, bytes]:
     content = csv_bytes(frame)
     if len(content) > SIZE_LIMIT:
         raise DataError(f"{name}.csv would hold {len(content):,} bytes; the limit is {SIZE_LIMIT:,}. Split it")
-    path = f"{name}.csv"
-    _replace(raw_dir / path, content)
     known = {
         **facts,
         "name": name,
-        "path": path,
+        "path": f"{name}.csv",
         "sha256": hashlib.sha256(content).hexdigest(),
         "rows": len(frame),
         "key": tuple(facts["key"]),
         "years": (int(facts["years"][0]), int(facts["years"][1])),
     }
-    return Table(**known)
+    return Table(**known), content
 
 
 def _replace(path: Path, content: bytes) -> None:
@@ -204,19 +262,38 @@ def list_tables(raw_dir: Path) -> list[Table]:
     path = Path(raw_dir) / MANIFEST
     if not path.is_file():
         raise DataError(f"{path}: no manifest; run `wwc-research data compile` or restore the shipped data")
-    entries = tomllib.loads(path.read_text(encoding="utf-8")).get("tables", [])
+    restore = "Restore the shipped manifest, or run `wwc-research data compile`"
+    try:
+        entries = tomllib.loads(path.read_bytes().decode("utf-8")).get("tables", [])
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as TOML: {error}. {restore}") from error
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise DataError(f"{path}: the manifest is damaged or empty: it names no table. {restore}")
     wanted = {item.name for item in fields(Table)}
     faults = Faults(str(path), kind=DataError)
     for number, entry in enumerate(entries, start=1):
         if set(entry) != wanted:
             odd = sorted(wanted ^ set(entry))
             faults.add(f"entry {number} ({entry.get('name', '?')}): missing or unknown fields {listed(odd)}")
+        else:
+            wrong = sorted(name for name, value in entry.items() if not _is_of_field(value, name))
+            if wrong:
+                faults.add(f"entry {number} ({entry['name']}): {listed(wrong)} of a wrong type. {restore}")
     names = [entry.get("name") for entry in entries]
     twice = sorted({str(name) for name in names if names.count(name) > 1})
     if twice:
         faults.add(f"tables named twice: {listed(twice)}")
     faults.raise_if_any()
     return [Table(**{**e, "key": tuple(e["key"]), "years": tuple(e["years"])}) for e in entries]
+
+
+def _is_of_field(value: Any, name: str) -> bool:
+    """Whether a value of the manifest has the type of that field of `Table`."""
+    inside = {"key": str, "years": int}.get(name)
+    if inside is None:
+        return isinstance(value, int if name == "rows" else str)
+    right_length = name != "years" or (isinstance(value, list) and len(value) == 2)
+    return right_length and isinstance(value, list) and all(isinstance(item, inside) for item in value)
 
 
 def read_table(raw_dir: Path, name: str) -> pd.DataFrame:
