@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from tests.lalonde import read_lalonde
 from wwc_research.design.balance import balance, distance_balance, effective_sample_size
 from wwc_research.design.matching import nearest
 
@@ -23,7 +24,7 @@ COVARIATES = {
 
 @pytest.fixture(scope="module")
 def lalonde():
-    return pd.read_csv(FIGURES / "lalonde.csv", index_col="person")
+    return read_lalonde()
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.lalonde import COVARIATES, read_lalonde
 from wwc_research.design.matching import (
     covariate_matrix,
     mahalanobis_coordinates,
@@ -13,21 +13,10 @@ from wwc_research.design.matching import (
 )
 from wwc_research.errors import EstimationError, InputError
 
-FIGURES = Path(__file__).parents[1] / "figures"
-COVARIATES = [
-    "age",
-    "schooling_years",
-    "race",
-    "is_married",
-    "has_no_degree",
-    "earnings_1974_usd",
-    "earnings_1975_usd",
-]
-
 
 @pytest.fixture(scope="module")
 def lalonde():
-    return pd.read_csv(FIGURES / "lalonde.csv", index_col="person")
+    return read_lalonde()
 
 
 def small(treated, x, **more):

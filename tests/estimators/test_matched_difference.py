@@ -4,20 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.lalonde import COVARIATES, read_lalonde
 from wwc_research.design.matching import nearest
 from wwc_research.errors import InputError
 from wwc_research.estimators import matched_difference
 
 FIGURES = Path(__file__).parents[1] / "figures"
-COVARIATES = [
-    "age",
-    "schooling_years",
-    "race",
-    "is_married",
-    "has_no_degree",
-    "earnings_1974_usd",
-    "earnings_1975_usd",
-]
 KEEP_TIES = {"distance": "mahalanobis", "covariance": "overall", "replace": True, "ties": "all"}
 MATCHED_BY_R = {
     "NN 1:1 logit PS no replacement m.order=largest, diff in weighted means, SE cluster pair": {},
@@ -33,7 +25,7 @@ MATCHED_BY_R = {
 
 @pytest.fixture(scope="module")
 def lalonde():
-    return pd.read_csv(FIGURES / "lalonde.csv", index_col="person")
+    return read_lalonde()
 
 
 @pytest.fixture(scope="module")
