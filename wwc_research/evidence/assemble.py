@@ -319,8 +319,10 @@ def _notes(design: Design, panel: Panel, sample: Sample) -> Iterable[str]:
             "The effect is diluted by the rest of the county."
         )
     yield from design.treatment.caveats
+    first, last = int(sample.frame["time"].min()), int(sample.frame["time"].max())
     for year, why in outcome.gaps.items():
-        yield f"{year} is missing: {why}."
+        if first < int(year) < last:
+            yield f"{year} is missing: {why}."
 
 
 def _edition_notes(design: Design) -> Iterable[str]:

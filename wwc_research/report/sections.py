@@ -135,7 +135,7 @@ def trends(evidence: Evidence) -> Block:
     label = f"{outcome.title}, {outcome.unit}"
     scale = outcome.scale
     if outcome.transform == "log":
-        label, scale = f"{outcome.title}, index of the logarithm", 1.0
+        label, scale = f"{outcome.title}, natural logarithm", 1.0
     axes = plots.trends(evidence.trends, scale=scale, label=label.replace("percentage points", "%"))
     rows = [
         {
