@@ -91,6 +91,8 @@ data = typer.Typer(
 panel_app = typer.Typer(cls=_Commands, no_args_is_help=True, rich_markup_mode=None, help="The city-year panel.")
 app.add_typer(data, name="data")
 app.add_typer(panel_app, name="panel")
+standard_app = typer.Typer(cls=_Commands, no_args_is_help=True, rich_markup_mode=None, help="The Standard's own tests.")
+app.add_typer(standard_app, name="standard")
 
 Root = Annotated[
     Path | None,
@@ -198,6 +200,71 @@ def panel_describe(root: Root = None) -> None:
     from wwc_research.panel.panel import Panel
 
     typer.echo(data_dictionary(Panel.read(_project_root(root) / "data" / "processed" / "panel.parquet")), nl=False)
+
+
+@standard_app.command("outcomes")
+def standard_outcomes(
+    city: Annotated[str, typer.Option(metavar="NAME", help='"Detroit, MI" or a 7-digit code.')],
+    reading: Annotated[
+        Literal["progress", "standard", "both"],
+        typer.Option(help="Change over a window, level against a threshold, or both."),
+    ] = "both",
+    window: Annotated[
+        tuple[int, int] | None,
+        typer.Option(metavar="A B", help="First and last year (default: the city's own first and last figures)."),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Outcome or panel column, and a number or a candidate's name; repeat."),
+    ] = None,
+    std_error: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Standard error of a figure that has none (0: exact); repeat."),
+    ] = None,
+    level: Annotated[float, typer.Option(help="Of the one-sided test of progress.")] = 0.95,
+    confidence: Annotated[float, typer.Option(help="Of the interval that must clear the threshold.")] = 0.95,
+    at_least: Annotated[int, typer.Option(metavar="N", min=1, help="Outcomes that must be demonstrated.")] = 1,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write the rows there; - prints them.")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Whether a city demonstrates its outcomes, from the panel's own figures: yes, no, or it cannot be told.
+
+    No threshold is built in: choose a number in the panel's unit (shares from 0 to 1) or a candidate of the catalog
+    (who_2021, naaqs_2012, naaqs_2024 for pm25_mean_ug_m3).
+
+    \b
+    Examples:
+      wwc-research standard outcomes --city "Detroit, MI"
+      wwc-research standard outcomes --city "Detroit, MI" --reading standard --window 2016 2021 \\
+          --threshold broadband=0.8 --threshold pm25_mean_ug_m3=naaqs_2012 --std-error pm25_mean_ug_m3=0.5
+    """  # noqa: D301
+    from wwc_research.panel.demonstrations import OutcomeRules, describe_outcomes, named_numbers, named_values
+    from wwc_research.panel.panel import Panel
+    from wwc_research.sources.places import Places
+
+    folder = _project_root(root)
+    panel_path = folder / "data" / "processed" / "panel.parquet"
+    _refuse_unwritable(json_path, source=panel_path)
+    rules = OutcomeRules(
+        window=window,
+        level=level,
+        confidence=confidence,
+        thresholds=named_values(threshold or (), option="--threshold"),
+        std_errors=named_numbers(std_error or (), option="--std-error"),
+    )
+    found = describe_outcomes(
+        Panel.read(panel_path),
+        city=city,
+        places=Places.load(folder / "data" / "raw"),
+        reading=reading,
+        at_least=at_least,
+        rules=rules,
+    )
+    rows = json.loads(found.rows.to_json(orient="records"))
+    answer = {"place_id": found.place_id, "city": found.city, "outcomes": rows}
+    _hand_over(answer, summary="\n".join(found.lines), warnings=[], json_path=json_path)
 
 
 @app.command()
@@ -456,6 +523,60 @@ def match(
         spoken = "undefined" if error is None else f"{error:.4g}"
         summary += f"; {answer['estimand']} {answer['estimate']:.6g} (standard error {spoken})"
     _hand_over(answer, summary=summary, warnings=answer["settings"]["warnings"], json_path=json_path)
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Excel (.xlsx), long or wide.")],
+    edition: Annotated[str, typer.Option(metavar="NAME", help="Edition of the Standard: v1, v2, v3-draft or v3.")],
+    json_path: Annotated[Path | None, typer.Option("--json", metavar="OUT", help="Write the scores as JSON.")] = None,
+    csv_path: Annotated[Path | None, typer.Option("--csv", metavar="OUT", help="Write the scores as CSV.")] = None,
+    tie_rule: Annotated[
+        Literal["down", "up"] | None,
+        typer.Option(help="Level of a total between two bands (default: the edition's own rule)."),
+    ] = None,
+    root: Root = None,
+) -> None:
+    """Points, level and decision with its reasons for every assessment in a file. OUT IS CONFIDENTIAL.
+
+    OUT names cities and their scores, also those that were not certified: only its owner may read the file, and it
+    must not be passed on or published. What is printed here are counts, never names or scores.
+
+    FILE is long (place, assessed_on, criterion, response) or wide (place, assessed_on and a column a criterion).
+    A place is "Name, ST", a code, or abroad "Name, Country". Responses: met / not met / not assessed, yes / no,
+    1 / 0 / blank. All faults of a file are listed at once, by row, and nothing is written.
+
+    \b
+    Examples:
+      wwc-research score assessments.xlsx --edition v3 --json scores.json
+      wwc-research score assessments.csv --edition v2 --tie-rule up --csv scores.csv
+    """  # noqa: D301
+    from wwc_research.catalog import editions
+    from wwc_research.sources.places import Places
+    from wwc_research.standard import assessment_files, scoring
+
+    outs = {"json": json_path, "csv": csv_path}
+    if json_path is None and csv_path is None:
+        raise InputError("say where the scores go: --json OUT or --csv OUT. They are confidential and not printed.")
+    if json_path is not None and csv_path is not None and json_path.resolve() == csv_path.resolve():
+        raise InputError(f"--json and --csv are both {json_path}. Give two names.")
+    for layout, path in outs.items():
+        if path == STDOUT:
+            raise InputError(f"--{layout} -: scores are confidential and not printed. Give the name of a file.")
+        try:
+            _refuse_unwritable(path, source=file)
+        except InputError as error:
+            raise InputError(str(error).replace("--json", f"--{layout}", 1)) from error
+    chosen = editions.edition(edition)
+    responses = assessment_files.read_assessments(
+        file, edition=chosen, places=Places.load(_project_root(root) / "data" / "raw")
+    )
+    scores = scoring.score(responses, chosen, tie_rule=tie_rule)
+    for layout, path in outs.items():
+        if path is not None:
+            assessment_files.write_scores(scores, path, layout="json" if layout == "json" else "csv")
+    counts = ", ".join(f"{number:,} {level}" for level, number in scores.level_counts().items())
+    typer.echo(f"{len(scores):,} assessment{'s' * (len(scores) != 1)} scored with {chosen.name}: {counts}")
 
 
 def _match_answer(

@@ -1,1 +1,1 @@
-"""THE STANDARD: certification events become dates of exposure."""
+"""THE STANDARD: editions applied to responses, outcomes judged, certification events turned into dates of exposure."""

@@ -1,0 +1,72 @@
+import copy
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from wwc_research.catalog.editions import edition
+from wwc_research.errors import InputError
+from wwc_research.standard.responses import MET, NOT_ASSESSED, Responses
+from wwc_research.standard.scoring import score
+
+V3 = edition("v3")
+
+
+def responses(values=((1, 0, -1),), criteria=("DM1", "LC1", "PA1"), **given):
+    keys = {"place_ids": [f"99{n:05}" for n in range(len(values))], "edition": V3} | given
+    return Responses(np.array(values), criteria=criteria, **keys)
+
+
+@pytest.mark.parametrize("kind", ["responses", "scores"])
+def test_nothing_that_holds_answers_prints_or_lends_them(kind):
+    held = responses(names=["Secretville"], assessed_on=["2019-02-03"])
+    held = held if kind == "responses" else score(held, V3)
+    for shown in (repr(held), str(held), f"{held}", f"{held:>5}", held._repr_html_(), "%s" % held, f"{[held]}"):  # noqa: UP031
+        assert "1 assessments" in shown
+        for secret in ("Secretville", "9900000", "2019", "array", "DM1", "silver"):
+            assert secret not in shown
+    for leak in (iter, list, pickle.dumps, copy.copy, copy.deepcopy, vars, json.dumps):
+        with pytest.raises(TypeError):
+            leak(held)
+    assert "Secretville" not in repr(np.array([held], dtype=object))
+    with pytest.raises(TypeError):
+        held[0]
+
+
+def test_the_one_door_out_gives_keys_and_all_criteria_and_cannot_change_what_is_held():
+    held = responses(names=["Springfield, XX"])
+    frame = held.confidential_frame()
+    assert list(frame.columns) == ["place_id", "name", "assessed_on", *V3.criteria]
+    assert frame.loc[0, ["DM1", "LC1", "PA1", "CI3"]].tolist() == [1, 0, NOT_ASSESSED, NOT_ASSESSED]
+    frame.loc[0, "LC1"] = MET
+    assert held.confidential_frame().loc[0, "LC1"] == 0
+
+
+def test_every_fault_is_told_at_once_and_no_fault_tells_an_answer_or_a_city():
+    with pytest.raises(InputError) as refused:
+        responses(
+            [[1, 7, 0], [1, 1, 1]],
+            criteria=("DM1", "dm 1", "XX9"),
+            place_ids=["9911111", "9911111"],
+            names=["Secretville"] * 2,
+        )
+    said = str(refused.value)
+    for part in ("other than 1", "twice on one date", "XX9", "DM1: given in more than one"):
+        assert part in said
+    assert "Secretville" not in said
+    assert "9911111" not in said
+    with pytest.raises(InputError, match=r"shape \(1, 3\)"):
+        responses(criteria=("DM1", "LC1"))
+
+
+def test_answers_are_carried_to_another_edition_only_where_the_criteria_are_the_same():
+    draft = edition("v3-draft")
+    held = Responses([[1, 1, 0]], place_ids=["9900000"], criteria=["SI2", "DM1", "OD2"], edition=draft)
+    frame = held.under(V3).confidential_frame()
+    assert frame.loc[0, ["CI2", "DM1", "OD2", "LC1", "BF1"]].tolist() == [1, 1, 0, NOT_ASSESSED, NOT_ASSESSED]
+    v2 = Responses([[1, 1]], place_ids=["9900000"], criteria=["OD1", "OD2"], edition=edition("v2"))
+    chosen = v2.under(V3, same={"OD1": "OD1"}).confidential_frame()
+    assert chosen.loc[0, ["OD1", "OD2"]].tolist() == [1, NOT_ASSESSED]
+    with pytest.raises(InputError, match="'XX1' is no criterion of v2"):
+        v2.under(V3, same={"XX1": "OD1"})
