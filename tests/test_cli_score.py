@@ -107,3 +107,22 @@ def test_options_that_cannot_be_followed_are_refused_before_any_work(assessments
 
 def test_the_help_says_that_the_output_is_confidential():
     assert "OUT IS CONFIDENTIAL" in CliRunner().invoke(app, ["score", "--help"]).output
+
+
+def test_outcomes_from_the_panel_decide_where_they_are_asked_for(assessments, project, panel):
+    panel.write(project / "data" / "processed" / "panel.parquet")
+    out = assessments.with_name("judged.json")
+    words = ["score", assessments, "--edition", "v3", "--outcomes", "panel", "--json", out, "--root", project]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    detroit = next(row for row in json.loads(out.read_text(encoding="utf-8")) if row["place_id"] == "2622000")
+    assert detroit["certified"] is True  # its broadband rose from 59.5 to 83.4 per cent
+    assert "outcome not assessed" not in detroit["reasons"]
+    hard = [*words, "--threshold", "broadband=0.99"]
+    assert CliRunner().invoke(app, [str(word) for word in hard]).exit_code == 0
+
+
+def test_an_edition_that_asks_for_no_outcome_refuses_to_judge_one(assessments, tmp_path):
+    done = run(assessments, "--edition", "v2", "--outcomes", "panel", "--json", tmp_path / "x.json")
+    assert done.exit_code == 2
+    assert not (tmp_path / "x.json").exists()

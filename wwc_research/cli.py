@@ -22,6 +22,7 @@ from wwc_research.errors import EstimationError, InputError, ReportError, WwcErr
 if TYPE_CHECKING:
     import pandas as pd
 
+    from wwc_research.catalog.editions import Edition
     from wwc_research.design.matching import Matches
 
 STDOUT = Path("-")
@@ -535,6 +536,16 @@ def score(
         Literal["down", "up"] | None,
         typer.Option(help="Level of a total between two bands (default: the edition's own rule)."),
     ] = None,
+    outcomes: Annotated[
+        Literal["panel"] | None,
+        typer.Option(help="Judge the edition's outcome requirement from the panel's figures (default: not assessed)."),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="With --outcomes: a level to reach, as for `standard outcomes`."
+        ),
+    ] = None,
     root: Root = None,
 ) -> None:
     """Points, level and decision with its reasons for every assessment in a file. OUT IS CONFIDENTIAL.
@@ -550,6 +561,7 @@ def score(
     Examples:
       wwc-research score assessments.xlsx --edition v3 --json scores.json
       wwc-research score assessments.csv --edition v2 --tie-rule up --csv scores.csv
+      wwc-research score assessments.csv --edition v3 --outcomes panel --threshold broadband=0.8 --json scores.json
     """  # noqa: D301
     from wwc_research.catalog import editions
     from wwc_research.sources.places import Places
@@ -571,7 +583,8 @@ def score(
     responses = assessment_files.read_assessments(
         file, edition=chosen, places=Places.load(_project_root(root) / "data" / "raw")
     )
-    scores = scoring.score(responses, chosen, tie_rule=tie_rule)
+    standings = _outcome_standings(chosen, root=root, threshold=threshold) if outcomes else None
+    scores = scoring.score(responses, chosen, tie_rule=tie_rule, outcomes=standings)
     for layout, path in outs.items():
         if path is not None:
             assessment_files.write_scores(scores, path, layout="json" if layout == "json" else "csv")
@@ -625,6 +638,18 @@ def _undefined_error(answer: Mapping[str, Any]) -> list[str]:
         return []
     reasons = "too few clusters or matched sets, or an outcome without noise on its scale"
     return [f"the standard error is undefined, so there is no interval and no p-value: {reasons}"]
+
+
+def _outcome_standings(edition: Edition, *, root: Path | None, threshold: list[str] | None) -> dict[str, Any]:
+    """Verdicts on the outcomes an edition asks for, from the panel; an edition that asks for none is refused."""
+    from wwc_research.panel.demonstrations import OutcomeRules, named_values, standings
+    from wwc_research.panel.panel import Panel
+
+    if edition.outcome_requirement is None:
+        raise InputError(f"--outcomes: edition {edition.name} asks for no outcome. Leave the option out.")
+    panel = Panel.read(_project_root(root) / "data" / "processed" / "panel.parquet")
+    rules = OutcomeRules(thresholds=named_values(threshold or (), option="--threshold"))
+    return dict(standings(panel, edition.outcome_requirement, rules=rules))
 
 
 def _names(text: str) -> list[str]:

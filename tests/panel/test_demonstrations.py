@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from wwc_research.catalog.editions import edition
 from wwc_research.errors import InputError
 from wwc_research.panel.demonstrations import (
     OutcomeRules,
@@ -10,6 +11,7 @@ from wwc_research.panel.demonstrations import (
     describe_outcomes,
     measures_of,
     named_values,
+    standings,
 )
 from wwc_research.sources.places import Places
 from wwc_research.standard.demonstration import CANNOT_TELL, DEMONSTRATED, NOT_DEMONSTRATED
@@ -207,3 +209,10 @@ def test_options_of_the_command_line_become_numbers_or_names_of_thresholds():
     }
     with pytest.raises(InputError, match=r"(?s)--threshold: 2 faults.*NAME=VALUE.*given twice"):
         named_values(["broadband", "a=1", "a=2"], option="--threshold")
+
+
+def test_standings_of_a_requirement_are_one_verdict_a_place_and_outcome(panel):
+    found = standings(panel, edition("v3").outcome_requirement)
+    assert set(found["2622000"]) == {"broadband", "air_quality"}
+    assert found["2622000"]["broadband"] == "demonstrated"
+    assert found["2622000"]["air_quality"] == "cannot tell"

@@ -14,12 +14,13 @@ import numpy as np
 import pandas as pd
 
 from wwc_research import catalog
+from wwc_research.catalog.editions import OutcomeRequirement
 from wwc_research.catalog.thresholds import Threshold, candidates_for, threshold
 from wwc_research.errors import Faults, InputError, listed
 from wwc_research.panel.panel import Panel
 from wwc_research.sources.places import NoMatch, Places
 from wwc_research.standard import demonstration
-from wwc_research.standard.demonstration import CANNOT_TELL, Reading
+from wwc_research.standard.demonstration import CANNOT_TELL, Reading, Verdict, judge_requirement
 
 Readings = Literal["progress", "standard", "both"]
 
@@ -182,6 +183,22 @@ def demonstrations(
     table = pd.concat(parts, ignore_index=True)
     table["label"] = table["place_id"].map(labels)
     return table.reindex(columns=list(_COLUMNS)).astype({"year_from": "Int64", "year_to": "Int64"})
+
+
+def standings(
+    panel: Panel, requirement: OutcomeRequirement, *, rules: OutcomeRules | None = None
+) -> dict[str, dict[str, Verdict]]:
+    """place_id → outcome → verdict for the outcomes that an edition asks for, under the readings it allows.
+
+    An outcome is demonstrated if any of its figures is under any of the readings; it cannot be told if none is but
+    one cannot be told; only figures of places in the panel are judged.
+    """
+    reading: Readings = "both" if len(requirement.readings) > 1 else requirement.readings[0]
+    rows = demonstrations(panel, reading=reading, outcomes=requirement.outcomes, rules=rules)
+    found: dict[str, dict[str, Verdict]] = {}
+    for (place, outcome), verdicts in rows.groupby(["place_id", "outcome"], sort=False)["verdict"]:
+        found.setdefault(str(place), {})[str(outcome)] = judge_requirement(verdicts)
+    return found
 
 
 def describe_outcomes(
