@@ -542,9 +542,7 @@ def score(
     ] = None,
     threshold: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE", help="With --outcomes: a level to reach, as for `standard outcomes`."
-        ),
+        typer.Option(metavar="NAME=VALUE", help="With --outcomes: a level to reach, as for `standard outcomes`."),
     ] = None,
     root: Root = None,
 ) -> None:
