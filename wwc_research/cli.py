@@ -83,7 +83,7 @@ def wwc_research(
     wwc-research panel describe     coverage of the city-year panel
     wwc-research estimate --help    an effect over time, from your own file
     wwc-research match --help       treated units and their nearest neighbours, from your own file
-    """  # noqa: D301
+    """
 
 
 data = typer.Typer(
@@ -119,7 +119,7 @@ def data_list(root: Root = None) -> None:
     \b
     Example:
       wwc-research data list
-    """  # noqa: D301
+    """
     from wwc_research.sources import raw
 
     for table in raw.list_tables(_project_root(root) / "data" / "raw"):
@@ -134,7 +134,7 @@ def data_check(root: Root = None) -> None:
     \b
     Example:
       wwc-research data check
-    """  # noqa: D301
+    """
     from wwc_research.sources import raw
 
     tables = raw.check(_project_root(root) / "data" / "raw")
@@ -151,7 +151,7 @@ def data_compile(
     \b
     Example:
       wwc-research data compile ../publishers
-    """  # noqa: D301
+    """
     from wwc_research.sources import raw
 
     written = raw.compile_all(
@@ -173,7 +173,7 @@ def panel_build(
     \b
     Example:
       wwc-research panel build
-    """  # noqa: D301
+    """
     from wwc_research.panel.build import build_panel
     from wwc_research.panel.dictionary import data_dictionary
     from wwc_research.sources import raw
@@ -196,7 +196,7 @@ def panel_describe(root: Root = None) -> None:
     \b
     Example:
       wwc-research panel describe > dictionary.md
-    """  # noqa: D301
+    """
     from wwc_research.panel.dictionary import data_dictionary
     from wwc_research.panel.panel import Panel
 
@@ -240,7 +240,7 @@ def standard_outcomes(
       wwc-research standard outcomes --city "Detroit, MI"
       wwc-research standard outcomes --city "Detroit, MI" --reading standard --window 2016 2021 \\
           --threshold broadband=0.8 --threshold pm25_mean_ug_m3=naaqs_2012 --std-error pm25_mean_ug_m3=0.5
-    """  # noqa: D301
+    """
     from wwc_research.panel.demonstrations import OutcomeRules, describe_outcomes, named_numbers, named_values
     from wwc_research.panel.panel import Panel
     from wwc_research.sources.places import Places
@@ -295,7 +295,7 @@ def report(
       wwc-research report
       wwc-research report broadband air_quality
       wwc-research report --treatment open_data_policy
-    """  # noqa: D301
+    """
     from tqdm import tqdm
 
     from wwc_research.report import batch
@@ -377,7 +377,7 @@ def estimate(
           --cohort first_raise --estimator callaway_santanna --comparison never --json result.json
       wwc-research estimate cities.parquet --unit place_id --time year --outcome broadband_pct \\
           --cohort cohort --estimator two_way_fe --cluster county --json -
-    """  # noqa: D301
+    """
     from wwc_research import estimators
     from wwc_research.design.user_sample import sample_from_file
 
@@ -466,7 +466,7 @@ def match(
           --method nearest --json result.json
       wwc-research match cities.csv --unit place_id --treatment certified --covariates income,population \\
           --outcome broadband_change --method nearest --caliper 0.2 --exact region --cluster county --json -
-    """  # noqa: D301
+    """
     import numpy as np
 
     from wwc_research.design.matching import nearest
@@ -560,7 +560,7 @@ def score(
       wwc-research score assessments.xlsx --edition v3 --json scores.json
       wwc-research score assessments.csv --edition v2 --tie-rule up --csv scores.csv
       wwc-research score assessments.csv --edition v3 --outcomes panel --threshold broadband=0.8 --json scores.json
-    """  # noqa: D301
+    """
     from wwc_research.catalog import editions
     from wwc_research.sources.places import Places
     from wwc_research.standard import assessment_files, scoring

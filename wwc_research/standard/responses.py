@@ -5,6 +5,7 @@ In: a grid assessment × criterion of small integers. Out: `Responses`; its only
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -22,7 +23,7 @@ NOT_ASSESSED: Final = -1
 KEYS: Final = ("place_id", "name", "assessed_on")
 
 
-class Confidential:
+class Confidential(ABC):
     """Base of everything that holds cities' answers: shows counts only, and cannot be pickled, copied or iterated.
 
     A pickle is a copy of the values on a disk, a queue or a cache that nobody counts, so it is refused; hand values on
@@ -32,8 +33,8 @@ class Confidential:
 
     __slots__ = ()
 
-    def __repr__(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def __repr__(self) -> str: ...
 
     def __str__(self) -> str:
         return repr(self)
