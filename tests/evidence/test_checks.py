@@ -24,13 +24,14 @@ def estimate(value: float = 0.1, *, statistic: float = math.nan, restrictions: i
     )
 
 
-def lottery(*, lead_p_value: float = 0.5, **without_one: float) -> Lottery:
+def lottery(*, lead_p_value: float = 0.5, drift_p_value: float = 0.5, **without_one: float) -> Lottery:
     return Lottery(
         estimate=0.1,
         p_value=0.5,
         std_error=0.05,
         leads=(-3, -2),
         lead_p_value=lead_p_value,
+        drift_p_value=drift_p_value,
         draws=99,
         without_one=without_one or {"a": 0.1, "b": 0.12},
     )
@@ -39,6 +40,8 @@ def lottery(*, lead_p_value: float = 0.5, **without_one: float) -> Lottery:
 def test_leads_that_differ_fail_and_leads_that_do_not_pass():
     assert checks.pre_trends(lottery(lead_p_value=0.01), rule=RULE).result == "failed"
     assert checks.pre_trends(lottery(lead_p_value=0.4), rule=RULE).result == "passed"
+    assert checks.pre_trends(lottery(lead_p_value=0.4, drift_p_value=0.02), rule=RULE).result == "failed"
+    assert checks.pre_trends(lottery(lead_p_value=0.4, drift_p_value=math.nan), rule=RULE).result == "passed"
 
 
 def test_without_leads_nothing_can_be_told():

@@ -57,6 +57,7 @@ def test_a_hand_worked_lottery():
     assert found.p_value == pytest.approx(0.25, abs=0.03)
     assert found.leads == ()
     assert np.isnan(found.lead_p_value)
+    assert np.isnan(found.drift_p_value)
 
 
 def test_chance_alone_is_seldom_called_an_effect_and_a_planted_effect_is_found():
@@ -65,8 +66,19 @@ def test_chance_alone_is_seldom_called_an_effect_and_a_planted_effect_is_found()
     assert rejected < 0.11  # 5 % expected, two Monte Carlo standard errors are 4 points
     leads = np.mean([item.lead_p_value <= 0.10 for item in null])
     assert 0.02 < leads < 0.19
+    drifts = np.mean([item.drift_p_value <= 0.10 for item in null])
+    assert 0.02 < drifts < 0.19
     planted = [lots(simulated(seed=seed, effect_size=6.0), seed=seed).p_value for seed in range(10)]
     assert max(planted) < 0.05
+
+
+def test_a_slow_drift_before_exposure_is_found():
+    for seed in range(5):
+        sample = simulated(seed=seed)
+        frame = sample.frame
+        drift = 0.5 * (frame["time"] - 2012) * frame["cohort"].notna()
+        drifting = dataclasses.replace(sample, frame=frame.assign(outcome=frame["outcome"] + drift))
+        assert lots(drifting, seed=seed).drift_p_value < 0.05
 
 
 def test_the_same_seed_gives_the_same_lots_and_the_sample_is_not_changed(panel):

@@ -29,6 +29,9 @@ class Lottery:
         assignment counted as one draw); the standard deviation over the draws.
     leads, lead_p_value
         Event times tested, and the p-value of their joint statistic (quadratic form in the draws' covariance).
+    drift_p_value
+        P-value of a straight drift over all leads up to the last period before exposure (least-squares slope): a
+        slow drift shows here that no single lead would show. NaN with fewer than two leads.
     draws
         How many assignments were drawn.
     without_one
@@ -40,6 +43,7 @@ class Lottery:
     std_error: float
     leads: tuple[int, ...]
     lead_p_value: float
+    drift_p_value: float
     draws: int
     without_one: dict[str, float]
 
@@ -71,7 +75,7 @@ def draw_lots(sample: Sample, *, generator: np.random.Generator, draws: int, n_l
     draws
         Number of assignments.
     n_leads
-        Leads tested at most, the nearest first.
+        Leads tested jointly at most, the nearest first; the drift is taken over all.
 
     Raises
     ------
@@ -80,7 +84,8 @@ def draw_lots(sample: Sample, *, generator: np.random.Generator, draws: int, n_l
     """
     outcomes, cohorts, times, units = _wide(sample)
     sizes = [int((cohorts == cohort).sum()) for cohort in _values(cohorts)]
-    after, leads = _cells(sample, cohorts=_values(cohorts), times=times, n_leads=n_leads)
+    after, leads = _cells(sample, cohorts=_values(cohorts), times=times)
+    near = [cell for cell in leads if cell.event_time >= -1 - sample.anticipation - n_leads]
     if not after:
         raise EstimationError("no cohort has a period before and after exposure, so nothing can be drawn by lot")
     real = np.concatenate([np.flatnonzero(cohorts == cohort) for cohort in _values(cohorts)])[None, :]
@@ -89,13 +94,14 @@ def draw_lots(sample: Sample, *, generator: np.random.Generator, draws: int, n_l
     estimate = _averages(outcomes, real, after, sizes=sizes)[0]
     placebo = _averages(outcomes, lots, after, sizes=sizes)
     placebo = placebo[np.isfinite(placebo)]
-    tested, lead_p_value = _lead_test(outcomes, real, lots, leads, sizes=sizes)
+    tested, lead_p_value = _lead_test(outcomes, real, lots, near, sizes=sizes)
     return Lottery(
         estimate=float(estimate),
         p_value=float((1 + (np.abs(placebo) >= abs(estimate) * (1 - 1e-12)).sum()) / (1 + len(placebo))),
         std_error=float(placebo.std(ddof=1)),
         leads=tested,
         lead_p_value=lead_p_value,
+        drift_p_value=_drift_test(outcomes, real, lots, leads, sizes=sizes, base=-1 - sample.anticipation),
         draws=len(placebo),
         without_one=_without_one(outcomes, real[0], after, sizes=sizes, units=units),
     )
@@ -113,8 +119,8 @@ def _wide(sample: Sample) -> tuple[Floats, Floats, Integers, list[str]]:
     return table.to_numpy(float), cohorts.to_numpy(float), table.columns.to_numpy(np.int64), list(table.index)
 
 
-def _cells(sample: Sample, *, cohorts: Floats, times: Integers, n_leads: int) -> tuple[list[_Cell], list[_Cell]]:
-    """Cells after exposure, and the nearest leads, each against the last period before exposure."""
+def _cells(sample: Sample, *, cohorts: Floats, times: Integers) -> tuple[list[_Cell], list[_Cell]]:
+    """Cells after exposure, and the leads, each against the last period before exposure."""
     after, leads = [], []
     for number, cohort in enumerate(cohorts):
         before = np.flatnonzero(times < cohort - sample.anticipation)
@@ -128,7 +134,7 @@ def _cells(sample: Sample, *, cohorts: Floats, times: Integers, n_leads: int) ->
             cell = _Cell(cohort=number, now=now, base=base, barred=tuple(other), event_time=event_time)
             if times[now] >= cohort:
                 after.append(cell)
-            elif now < base and event_time >= -1 - sample.anticipation - n_leads:
+            elif now < base:
                 leads.append(cell)
     return after, leads
 
@@ -177,6 +183,25 @@ def _lead_test(
     if not math.isfinite(statistic):
         return tuple(times), math.nan
     return tuple(times), float((1 + (statistics >= statistic * (1 - 1e-12)).sum()) / (1 + len(statistics)))
+
+
+def _drift_test(
+    outcomes: Floats, real: Integers, lots: Integers, leads: list[_Cell], *, sizes: list[int], base: int
+) -> float:
+    """Two-sided p-value by lot of the slope of the leads on event time, the base period at zero among them."""
+    times = sorted({cell.event_time for cell in leads})
+    if len(times) < 2:
+        return math.nan
+    places = np.array([*times, base], dtype=float)
+    slope = (places - places.mean())[:-1] / ((places - places.mean()) ** 2).sum()
+    by_time = [[cell for cell in leads if cell.event_time == time] for time in times]
+    drawn = sum(w * _averages(outcomes, lots, cells, sizes=sizes) for w, cells in zip(slope, by_time, strict=True))
+    seen = sum(w * _averages(outcomes, real, cells, sizes=sizes) for w, cells in zip(slope, by_time, strict=True))
+    drawn, drift = np.asarray(drawn), abs(float(np.asarray(seen)[0]))
+    drawn = drawn[np.isfinite(drawn)]
+    if not math.isfinite(drift):
+        return math.nan
+    return float((1 + (np.abs(drawn) >= drift * (1 - 1e-12)).sum()) / (1 + len(drawn)))
 
 
 def _without_one(
