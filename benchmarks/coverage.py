@@ -28,6 +28,14 @@ WORLDS: dict[str, dict[str, Any]] = {
     "growing effects, nearly all adopt": {"cohorts": NEARLY_ALL, "effect": "growing", "effect_size": 0.5},
 }
 RUNS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "imputation, leave out": ("imputation", {"std_errors": "bjs_leave_out"}, "simple"),
+    "imputation, simple": ("imputation", {}, "simple"),
+    "imputation, dynamic": ("imputation", {"aggregation": "dynamic"}, "dynamic"),
+    "two_stage": ("two_stage", {}, "simple"),
+    "extended_twfe": ("extended_twfe", {}, "simple"),
+    "sun_abraham": ("sun_abraham", {}, "simple"),
+    "stacked": ("stacked", {}, "dynamic"),
+    "random_trends": ("random_trends", {}, "simple"),
     "two_way_fe, CRV1": ("two_way_fe", {}, "simple"),
     "two_way_fe, jackknife": ("two_way_fe", {"std_errors": "jackknife"}, "simple"),
     "event_study, CRV1": ("event_study", {}, "dynamic"),

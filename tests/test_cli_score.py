@@ -126,3 +126,19 @@ def test_an_edition_that_asks_for_no_outcome_refuses_to_judge_one(assessments, t
     done = run(assessments, "--edition", "v2", "--outcomes", "panel", "--json", tmp_path / "x.json")
     assert done.exit_code == 2
     assert not (tmp_path / "x.json").exists()
+
+
+def test_points_evidence_and_the_citys_own_outcome_decide_without_being_printed(assessments):
+    table = pd.read_csv(assessments)
+    table.insert(3, "DM1 evidence", ["yes", "", "no"])
+    table["own_outcome"] = ["not demonstrated", "", "demonstrated"]
+    table.to_csv(assessments, index=False)
+    out = assessments.with_name("out.json")
+    done = run(assessments, "--edition", "v3", "--json", out)
+    assert done.output == "3 assessments scored with v3: 0 platinum, 0 gold, 0 silver, 3 none\n"
+    boise, louisville, detroit = json.loads(out.read_text(encoding="utf-8"))
+    assert "outcome not assessed" in boise["reasons"]
+    assert (louisville["points"], louisville["level_by_points"]) == (28, "silver")
+    assert {"DM1 said to be met, evidence not accepted", "core criterion DM1 not met"} <= set(louisville["reasons"])
+    assert (detroit["points"], detroit["level_by_points"], detroit["level"]) == (43, "platinum", "none")
+    assert any("outcome requirement not met" in text for text in detroit["reasons"])

@@ -27,7 +27,7 @@ def test_every_text_has_its_notebook():
 
 
 @pytest.mark.notebook
-@pytest.mark.parametrize("name", ["01_data", "02_panel", "03_methods"])
+@pytest.mark.parametrize("name", ["01_data", "02_scoring", "03_panel", "04_methods"])
 def test_a_researchers_notebook_runs_from_top_to_bottom(name, tmp_path):
     executed = tmp_path / "executed.ipynb"
     page.execute(ROOT / "notebooks" / f"{name}.ipynb", executed=executed, parameters={})

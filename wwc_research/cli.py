@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from wwc_research import __version__
 from wwc_research.atomic import write_text
-from wwc_research.errors import EstimationError, InputError, ReportError, WwcError
+from wwc_research.errors import EstimationError, Faults, InputError, ReportError, WwcError, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +26,23 @@ if TYPE_CHECKING:
     from wwc_research.design.matching import Matches
 
 STDOUT = Path("-")
+# Named here so that the help needs no heavy import; a test holds it against the registry.
+ESTIMATOR_NAMES = (
+    "imputation",
+    "callaway_santanna",
+    "two_way_fe",
+    "event_study",
+    "sun_abraham",
+    "extended_twfe",
+    "two_stage",
+    "stacked",
+    "goodman_bacon",
+    "random_trends",
+    "long_difference",
+    "poisson_fe",
+    "dose_response",
+    "switching",
+)
 
 
 class _Commands(TyperGroup):
@@ -44,6 +61,11 @@ class _Commands(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.commands)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """A command of two words (`report standard`) goes before the command of its first word."""
+        both = " ".join(args[:2])
+        return super().resolve_command(ctx, [both, *args[2:]] if both in self.commands else args)
 
 
 app = typer.Typer(
@@ -322,6 +344,84 @@ def report(
         raise ReportError(f"{len(finished.failed)} of {len(wanted.outcomes)} pages could not be made\n{lines}")
 
 
+@app.command("report standard")
+def report_standard(
+    before: Annotated[
+        str, typer.Option("--from", metavar="EDITION", help="v1, v2, v3-draft, v3, or a proposal FILE.toml.")
+    ] = "v2",
+    after: Annotated[str, typer.Option("--to", metavar="EDITION", help="Edition or proposal to compare with.")] = "v3",
+    scores: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Assessments under --from, as for `score`: adds the impact on the cities."),
+    ] = None,
+    same: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="A=B", help="Criterion A of --from is criterion B of --to; repeat. Replaces the matching."
+        ),
+    ] = None,
+    unanswered: Annotated[
+        Literal["not assessed", "not met", "met"],
+        typer.Option(help="How criteria count that no city has answered: worst case (not assessed) or best (met)."),
+    ] = "not assessed",
+    tie_rule: Annotated[
+        Literal["down", "up"] | None,
+        typer.Option(help="Level of a total between two bands, in both (default: each edition's own rule)."),
+    ] = None,
+    outcomes: Annotated[
+        Literal["panel"] | None,
+        typer.Option(help="Judge outcome requirements from the panel's figures (default: not assessed)."),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="With --outcomes: a level to reach, as for `standard outcomes`."),
+    ] = None,
+    k: Annotated[int, typer.Option(metavar="N", min=3, help="Fewest cities that a number may count.")] = 10,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output-dir", metavar="DIR", help="Where the page goes (default: reports/standard)."),
+    ] = None,
+    root: Root = None,
+) -> None:
+    """One page on what changes between two editions of the Standard, and what that would do to scored cities.
+
+    The page names no city and every number on it counts at least N cities. Publish one page on one set of cities:
+    two pages with other options can be compared. A proposal is a TOML file with based_on = "v3" and what differs.
+
+    \b
+    Examples:
+      wwc-research report standard --from v2 --to v3
+      wwc-research report standard --from v3 --to proposal.toml --scores assessments.xlsx
+    """
+    from wwc_research.report import standard_page
+
+    old, new = (standard_page.chosen_edition(text) for text in (before, after))
+    if (same or outcomes) and scores is None:
+        raise InputError("--same and --outcomes are about the impact on cities: give --scores FILE, or leave them out.")
+    found = None
+    folder = _project_root(root)
+    if scores is not None:
+        judged: dict[str, dict[str, Any]] = {}
+        for one in (old, new) if outcomes else ():
+            if one.outcome_requirement is not None:
+                for place, given in _outcome_standings(one, root=root, threshold=threshold).items():
+                    judged.setdefault(place, {}).update(given)
+        found = standard_page.impact_of_file(
+            scores,
+            before=old,
+            after=new,
+            raw_dir=folder / "data" / "raw",
+            same=standard_page.paired_criteria(same) if same else None,
+            unanswered=unanswered,
+            tie_rule=tie_rule,
+            outcomes=judged or None,
+            k=k,
+        )
+    target = (output_dir or folder / "reports" / "standard") / standard_page.file_name(old, new)
+    write_text(target, standard_page.standard_html(old, new, impact=found))
+    typer.echo(f"Page made: {target}")
+
+
 @app.command()
 def estimate(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet, one row a unit and period.")],
@@ -332,7 +432,7 @@ def estimate(
         str,
         typer.Option(metavar="COL", help="Column of the first exposed period; empty, 0 or inf = never."),
     ],
-    estimator: Annotated[str, typer.Option(metavar="NAME", help="two_way_fe, event_study or callaway_santanna.")],
+    estimator: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(ESTIMATOR_NAMES)}.")],
     comparison: Annotated[
         Literal["never", "not_yet"],
         typer.Option(help="Compare with units never exposed, or also with those not yet exposed."),
@@ -350,6 +450,21 @@ def estimate(
         str | None, typer.Option(metavar="COL", help="Groups that share shocks (default: the unit).")
     ] = None,
     weights: Annotated[str | None, typer.Option(metavar="COL", help="Weights above zero.")] = None,
+    dose: Annotated[
+        str | None, typer.Option(metavar="COL", help="dose_response, switching: how much of the treatment, 0 = none.")
+    ] = None,
+    at_risk: Annotated[
+        str | None, typer.Option(metavar="COL", help="poisson_fe: what the count is out of, such as residents.")
+    ] = None,
+    std_error: Annotated[
+        str | None, typer.Option(metavar="COL", help="Published standard error of the outcome: weights rows by it.")
+    ] = None,
+    latitude: Annotated[str | None, typer.Option(metavar="COL", help="Degrees north, for spatial errors.")] = None,
+    longitude: Annotated[str | None, typer.Option(metavar="COL", help="Degrees east, for spatial errors.")] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Any other option of the estimator; may be repeated."),
+    ] = None,
     anticipation: Annotated[
         int, typer.Option(metavar="N", min=0, help="Periods before exposure that may already respond.")
     ] = 0,
@@ -357,8 +472,16 @@ def estimate(
         Literal["refuse", "exclude"],
         typer.Option(help="Units treated from the first period on: an error, or left out and counted."),
     ] = "refuse",
+    lots: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Assignments drawn by lot for a p-value and interval (default: 199 if few treated).",
+        ),
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option(metavar="N", help="For estimators that draw at random; kept in the output.")
+        int | None, typer.Option(metavar="N", help="For what is drawn at random; kept in the output.")
     ] = None,
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write the result there; - prints it.")
@@ -369,7 +492,10 @@ def estimate(
     Everything is checked before anything is computed. Rows without outcome or covariates are left out and
     counted in the result.
 
-    Beyond the basics OUT has df, minimum_detectable_effect and pre_trend_p_value.
+    Which inference to trust follows from the number of treated clusters, by a declared rule (settings.inference).
+    With few of them the comparison with placebo assignments drawn by lot is added to OUT as by_lot.
+
+    Beyond the basics OUT has df, minimum_detectable_effect, pre_trend_p_value and by_lot.
 
     \b
     Examples:
@@ -380,11 +506,21 @@ def estimate(
     """
     from wwc_research import estimators
     from wwc_research.design.user_sample import sample_from_file
+    from wwc_research.estimators.precision import precision_weighted
+    from wwc_research.evidence import trust
 
     _refuse_unwritable(json_path, source=file)
     if estimator not in estimators.ESTIMATORS:
         allowed = ", ".join(sorted(estimators.ESTIMATORS))
         raise InputError(f"--estimator {estimator!r} does not exist. Allowed: {allowed}.")
+    optional = {
+        "dose": dose,
+        "at_risk": at_risk,
+        "outcome_std_error": std_error,
+        "latitude": latitude,
+        "longitude": longitude,
+    }
+    more = _estimator_options(option or [], estimator=estimator)
     sample = sample_from_file(
         file,
         unit=unit,
@@ -394,20 +530,57 @@ def estimate(
         covariates=_names(covariates),
         cluster=cluster,
         weights=weights,
+        optional={name: column for name, column in optional.items() if column is not None},
         comparison=comparison,
         anticipation=anticipation,
         always_treated=always_treated,
     )
+    if std_error is not None:
+        sample = precision_weighted(sample)
     given = {"aggregation": aggregation, "adjustment": adjustment, "seed": seed}
-    known = {option.name for option in estimators.OPTIONS[estimator]}
-    result = estimators.estimate(sample, estimator, **{name: given[name] for name in given if name in known})
+    known = {declared.name for declared in estimators.OPTIONS[estimator]}
+    options = {name: given[name] for name in given if name in known} | more
+    result = estimators.estimate(sample, estimator, **options)
+    rule = trust.inference_allowed(sample)
+    wanted = trust.lots_wanted(rule, rows=len(sample.frame), asked=lots)
+    drawn = None
+    if wanted:
+        drawn = trust.by_lot(
+            sample,
+            estimator=lambda dealt: estimators.estimate(dealt, estimator, **options),
+            lots=wanted,
+            seed=seed or 0,
+            interval=lots is not None,
+        )
     unused = [name for name in ("aggregation", "adjustment") if given[name] is not None and name not in known]
     notes = [f"--{name} has no meaning for {estimator} and was not used" for name in unused]
-    answer = result.as_dict()
+    if rule.method == "randomisation":
+        notes.append(rule.why if drawn else f"{rule.why} Ask for it with --lots.")
+    answer = result.as_dict() | {"by_lot": drawn}
+    answer["settings"]["inference"] = trust.as_settings(rule)
     said = [*sample.settings.get("warnings", []), *answer["settings"].get("warnings", []), *notes]
     warnings = list(dict.fromkeys([*said, *_undefined_error(answer)]))
     answer["settings"] |= {"warnings": warnings, "seed": seed, "version": __version__}
     _hand_over(answer, summary=result.summary(), warnings=warnings, json_path=json_path)
+
+
+def _estimator_options(given: list[str], *, estimator: str) -> dict[str, str | int]:
+    """`NAME=VALUE` texts as options, whole numbers as numbers; all that are no such text in one error."""
+    from wwc_research import estimators
+
+    declared = {option.name: option for option in estimators.OPTIONS[estimator]}
+    faults = Faults(where="--option")
+    values: dict[str, str | int] = {}
+    for text in given:
+        name, sign, value = (part.strip() for part in text.partition("="))
+        if not sign or not value or name not in declared:
+            known = listed(declared, limit=20) or "no options"
+            faults.add(f"{text!r} is not understood; write NAME=VALUE. {estimator} takes {known}.")
+        else:
+            is_whole = not declared[name].allowed and value.removeprefix("-").isdigit()
+            values[name] = int(value) if is_whole else value
+    faults.raise_if_any()
+    return values
 
 
 @app.command()
@@ -554,6 +727,14 @@ def score(
     FILE is long (place, assessed_on, criterion, response) or wide (place, assessed_on and a column a criterion).
     A place is "Name, ST", a code, or abroad "Name, Country". Responses: met / not met / not assessed, yes / no,
     1 / 0 / blank. All faults of a file are listed at once, by row, and nothing is written.
+
+    Points and evidence may stand beside the responses or points in their place: long, columns points and evidence;
+    wide, columns such as "DM1 points" and "DM1 evidence". Points go from 0 to what the criterion is worth; fewer than
+    all count, but the criterion is not met, so as a core criterion or prerequisite it still stops. Evidence: yes / no /
+    blank; a response whose evidence was not accepted does not count.
+
+    v3 also takes an outcome of the city's own choice as staff judge it: demonstrated / not demonstrated / cannot tell,
+    wide in a column own_outcome, long in a row whose criterion is own_outcome. It joins those of --outcomes panel.
 
     \b
     Examples:

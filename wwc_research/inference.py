@@ -41,6 +41,17 @@ def confidence_interval(
     return estimate - half, estimate + half
 
 
+def simultaneous_band(estimate: float, std_error: float, critical_value: float) -> tuple[float, float]:
+    """Lower and upper end at one term of a band that covers all terms together, in the unit of the outcome.
+
+    `critical_value` comes from the joint distribution of the terms; NaN gives NaN.
+    """
+    if not (math.isfinite(estimate) and math.isfinite(critical_value) and _usable(std_error, math.inf)):
+        return NAN, NAN
+    half = critical_value * std_error
+    return estimate - half, estimate + half
+
+
 def minimum_detectable_effect(
     std_error: float, df: float = math.inf, *, size: float = 0.05, power: float = 0.80
 ) -> float:

@@ -132,6 +132,7 @@ def test_the_draft_asks_for_progress_and_the_edition_in_force_allows_both_readin
     assert draft.readings == ("progress",)
     assert in_force.outcomes == ("broadband", "air_quality")
     assert in_force.readings == ("progress", "standard")
+    assert (draft.has_own_choice, in_force.has_own_choice) == (False, True)
 
 
 def test_codes_of_the_draft_mean_their_successors_however_they_are_typed():
@@ -225,6 +226,10 @@ def test_prerequisites_in_a_circle_are_refused_and_the_circle_is_shown():
     [
         ('outcomes = ["broadbnd"]\nat_least = 1\nreadings = ["progress"]', "broadbnd do not exist; allowed: broadband"),
         ('outcomes = ["broadband"]\nat_least = 2\nreadings = ["progress"]', "between 1 and 1"),
+        (
+            'outcomes = ["broadband"]\nat_least = 3\nhas_own_choice = true\nreadings = ["progress"]',
+            "at_least = 3 should lie between 1 and 2",
+        ),
         ('outcomes = ["broadband"]\nat_least = 1\nreadings = []', "readings is empty"),
         ('outcomes = ["broadband"]\nat_least = 1\nreadings = ["luck"]', "luck"),
     ],

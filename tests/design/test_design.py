@@ -131,3 +131,62 @@ def test_a_design_is_a_value(panel):
     assert changed.analysis.anticipation == 1
     with pytest.raises(dataclasses.FrozenInstanceError):
         planned.outcome = None
+
+
+def test_years_at_silver_are_neither_gold_nor_a_comparison_for_it(panel):
+    sample = design("broadband", treatment="gold_certification").sample(panel)
+    level = panel.frame.set_index(["place_id", "year"])["certification_level_dose"]
+    held = level.reindex(list(zip(sample.frame["unit"], sample.frame["time"], strict=True))).to_numpy()
+    exposed = (sample.frame["time"] >= sample.frame["cohort"]).to_numpy()
+    assert exposed.any()
+    assert (held[exposed] >= 2).all()
+    assert (held[~exposed] == 0).all()
+    assert any("certified below gold" in item.reason for item in sample.exclusions)
+
+
+def test_the_dose_is_the_level_held_while_exposed_and_zero_else(panel):
+    planned = dataclasses.replace(design("broadband"), dose="certification_level_dose")
+    frame = planned.sample(panel).frame
+    exposed = frame["time"] >= frame["cohort"]
+    assert set(frame.loc[exposed, "dose"]) <= {1.0, 2.0, 3.0}
+    assert (frame.loc[~exposed, "dose"] == 0).all()
+
+
+def test_a_countys_dose_is_the_share_of_its_people_in_certified_cities(panel):
+    planned = dataclasses.replace(design("air_quality"), dose="people_share")
+    frame = planned.sample(panel).frame
+    last = frame.loc[frame["dose"] > 0].groupby("unit")["dose"].last()
+    assert last["08031"] == 1  # Denver
+    assert ((last > 0) & (last <= 1)).all()
+    # Wayne County MI, 2010 census (Geocorr): Detroit's 713,777 of 1,820,584 people; Detroit is its only certified city
+    wayne = frame.loc[(frame["unit"] == "26163") & (frame["time"] == 2019), "dose"]
+    detroit = panel.frame.loc[panel.frame["place_id"] == "2622000"].iloc[0]
+    assert wayne.tolist() == pytest.approx([713777 / 1820584 if detroit["certification_cohort"] <= 2019 else 0])
+
+
+def test_spillover_asks_about_places_never_exposed_beside_exposed_ones(panel):
+    ring = dataclasses.replace(design("broadband"), exposure="neighbours").sample(panel)
+    own = panel.frame.drop_duplicates("place_id").set_index("place_id")
+    assert own.loc[ring.frame["unit"].unique(), "certification_cohort"].isna().all()
+    exposed = ring.frame.loc[ring.frame["cohort"].notna()].drop_duplicates("unit")
+    assert len(exposed) > 30
+    first = own.loc[own["certification_edition"].isin(["v1", "v2"])].groupby("county_id")["certification_cohort"].min()
+    assert (exposed["cohort"].to_numpy() == first.reindex(exposed["cluster"]).to_numpy()).all()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "changes", "said"),
+    [
+        ("air_quality", {"dose": "certification_level_dose"}, "not known for counties"),
+        ("air_quality", {"exposure": "neighbours"}, "about places"),
+        ("broadband", {"exposure": "near"}, "allowed: own and neighbours|allowed: own, neighbours"),
+    ],
+)
+def test_a_dose_or_exposure_that_makes_no_sense_is_refused(outcome, changes, said):
+    with pytest.raises(InputError, match=said):
+        dataclasses.replace(design(outcome), **changes)
+
+
+def test_a_dose_that_the_panel_lacks_is_refused(panel):
+    with pytest.raises(InputError, match="no column of the panel"):
+        dataclasses.replace(design("broadband"), dose="charm").sample(panel)

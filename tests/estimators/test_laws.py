@@ -15,7 +15,16 @@ from wwc_research.design.sample import Exclusion, Sample
 from wwc_research.errors import EstimationError, InputError
 from wwc_research.estimators import ESTIMATORS, OPTIONS, Estimate, estimate, method_card
 
-PANEL_ESTIMATORS = ("callaway_santanna", "event_study", "two_way_fe")
+PANEL_ESTIMATORS = (
+    "callaway_santanna",
+    "event_study",
+    "extended_twfe",
+    "imputation",
+    "random_trends",
+    "sun_abraham",
+    "two_stage",
+    "two_way_fe",
+)
 CASES = [
     pytest.param(name, covariates, id=f"{name} {'with' if covariates else 'without'} covariate")
     for name in PANEL_ESTIMATORS
@@ -192,8 +201,8 @@ def test_an_unknown_estimator_or_option_names_those_that_exist(staggered):
         estimate(sample, "two_way_fe", aggregation="group")
     with pytest.raises(InputError, match=r"(?s)2 faults.*bins has no meaning.*allowed: dr, reg, ipw"):
         estimate(sample, "callaway_santanna", adjustment="matching", bins=3)
-    with pytest.raises(InputError, match="base = 'first' is no whole number"):
-        estimate(sample, "event_study", base="first")
+    with pytest.raises(InputError, match="base_period = 'first' is no whole number"):
+        estimate(sample, "event_study", base_period="first")
 
 
 def test_results_do_not_depend_on_the_hash_seed(staggered, tmp_path):

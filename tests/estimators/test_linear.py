@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
+from wwc_research.design.sample import Sample
 from wwc_research.errors import EstimationError, InputError
-from wwc_research.estimators import linear
+from wwc_research.estimators import estimate, linear
 from wwc_research.estimators.linear import ErrorModel
 
 
@@ -176,3 +177,45 @@ def test_random_effects_lie_between_pooling_and_within_and_work_on_an_unbalanced
     y = 2 * x + generator.normal(size=60)[unit] * 0.7 + generator.normal(size=len(unit))
     fit = linear.random_effects(y, x[:, None], unit=unit, errors=ErrorModel(clusters=(unit,)))
     assert fit.coefficients[1] == pytest.approx(2, abs=4 * fit.std_errors[1])
+
+
+@pytest.fixture
+def small() -> dict[str, np.ndarray]:
+    """24 units in 8 clusters over 5 periods: the numbers that were put to linearmodels and pyfixest."""
+    generator = np.random.default_rng(4)
+    unit, time = np.repeat(np.arange(24), 5), np.tile(np.arange(5), 24)
+    x, z = ((unit % 5 == 0) & (time >= 2)).astype(float), generator.normal(size=120)
+    y = generator.normal(size=120) + generator.normal(size=8)[unit % 8] * time * 0.5 + x * 0.6 + z
+    return {"y": y, "X": np.column_stack([x, z]), "unit": unit, "time": time, "cluster": unit % 8}
+
+
+def test_two_way_clustered_errors_are_those_of_linearmodels(small):
+    """linearmodels 7.1, PanelOLS with both effects, clusters by cluster and time, all small-sample factors off."""
+    clusters, effects = (small["cluster"], small["time"]), (small["unit"], small["time"])
+    plain = ErrorModel(kind="two_way_cluster", clusters=clusters, adjust_parameters=False, adjust_clusters=False)
+    ours = linear.fit(small["y"], small["X"], effects=effects, errors=plain)
+    np.testing.assert_allclose(ours.coefficients, [0.6487248946904046, 0.8223236373073876], rtol=1e-10)
+    np.testing.assert_allclose(ours.std_errors, [0.5227331101594302, 0.09368723723758911], rtol=1e-10)
+
+
+def test_the_jackknife_is_that_of_pyfixest_but_for_its_factor(small):
+    """pyfixest 0.40.1, CRV3 by cluster: it multiplies the sum of squares by G/(G-1) (N-1)/(N-K), here by (G-1)/G."""
+    errors = ErrorModel(kind="jackknife", clusters=(small["cluster"],))
+    ours = linear.fit(small["y"], small["X"], effects=(small["time"],), errors=errors)
+    np.testing.assert_allclose(ours.coefficients, [0.9703278497840462, 0.9173410959271155], rtol=1e-10)
+    factor = (8 / 7) * (119 / (120 - 7)) / (7 / 8)
+    theirs = [0.5479378350598435, 0.1906605976411686]
+    np.testing.assert_allclose(ours.std_errors * np.sqrt(factor), theirs, rtol=1e-8)
+
+
+def test_every_kind_of_error_reaches_the_estimators_and_conley_needs_places(staggered):
+    places = staggered.assign(
+        latitude=staggered.groupby("unit").ngroup() / 10.0, longitude=-100 + staggered.groupby("unit").ngroup() % 7
+    )
+    errors = {
+        kind: estimate(Sample(frame=places), "two_way_fe", std_errors=kind).std_error for kind in linear.STD_ERRORS
+    }
+    assert all(0.01 < error < 1 for error in errors.values())
+    assert len(set(errors.values())) == len(linear.STD_ERRORS)
+    with pytest.raises(InputError, match="conley: needs a column latitude"):
+        estimate(Sample(frame=staggered), "two_way_fe", std_errors="conley")

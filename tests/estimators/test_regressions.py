@@ -71,7 +71,7 @@ def test_the_event_study_is_the_regression_on_its_dummies(mpdta):
 
 def test_the_event_study_recovers_a_common_path_through_a_missing_wave():
     result = estimate(Sample(frame=world(seed=9, noise=0.0)), "event_study")
-    assert result.settings["base"] == -1
+    assert result.settings["base_period"] == -1
     for term in result.event_study:
         assert term.estimate == pytest.approx(float(effect_at(np.array(term.event_time))), abs=1e-9)
 
@@ -111,7 +111,7 @@ def test_the_event_study_shows_the_anticipation_window_and_tests_only_what_is_be
     early = (staggered["time"] - staggered["cohort"]).isin([-2, -1])
     spoiled = staggered.assign(outcome=staggered["outcome"] + 100 * early)
     result = estimate(Sample(frame=spoiled, anticipation=2), "event_study")
-    assert result.settings["base"] == -3
+    assert result.settings["base_period"] == -3
     window = {term.event_time: term.estimate for term in result.event_study}
     assert window[-1] > 90
     assert window[-2] > 90
@@ -121,7 +121,7 @@ def test_the_event_study_shows_the_anticipation_window_and_tests_only_what_is_be
 
 def test_another_base_shifts_every_coefficient_by_the_same_amount(staggered):
     one = estimate(Sample(frame=staggered), "event_study")
-    other = estimate(Sample(frame=staggered), "event_study", base=-2)
+    other = estimate(Sample(frame=staggered), "event_study", base_period=-2)
     gap = {t.event_time: t.estimate for t in one.event_study}[-2]
     np.testing.assert_allclose(
         [t.estimate for t in other.event_study], [t.estimate - gap for t in one.event_study], atol=1e-9
@@ -130,17 +130,19 @@ def test_another_base_shifts_every_coefficient_by_the_same_amount(staggered):
 
 
 def test_pooled_ends_are_one_coefficient_each(staggered):
-    result = estimate(Sample(frame=staggered), "event_study", first=-3, last=2)
+    result = estimate(Sample(frame=staggered), "event_study", bin_before=-3, bin_after=2)
     assert [term.event_time for term in result.event_study] == [-3, -2, -1, 0, 1, 2]
     assert result.estimate == pytest.approx(np.mean([t.estimate for t in result.event_study[3:]]))
 
 
 def test_options_that_cannot_be_are_refused(staggered):
     sample = Sample(frame=staggered)
-    with pytest.raises(EstimationError, match=r"base = 0 is not an observed event time before exposure.*-5"):
-        estimate(sample, "event_study", base=0)
-    with pytest.raises(InputError, match=r"(?s)2 faults.*first = -1 would pool the base.*last = -1 would pool"):
-        estimate(sample, "event_study", first=-1, last=-1)
+    with pytest.raises(EstimationError, match=r"base_period = 0 is not an observed event time before exposure.*-5"):
+        estimate(sample, "event_study", base_period=0)
+    with pytest.raises(
+        InputError, match=r"(?s)2 faults.*bin_before = -1 would pool the base.*bin_after = -1 would pool"
+    ):
+        estimate(sample, "event_study", bin_before=-1, bin_after=-1)
 
 
 def test_leads_and_lags_that_nobody_unexposed_can_tell_apart_are_refused_with_advice(staggered):
@@ -166,3 +168,60 @@ def test_the_kind_of_error_moves_the_error_and_never_the_effect(staggered, name,
     assert other.std_error > 0
     assert other.std_error != clustered.std_error
     assert other.settings["std_errors"] == kind
+
+
+@pytest.fixture
+def regions(staggered) -> pd.DataFrame:
+    """Two crossed groupings of units, and a shock of each at each time."""
+    unit = staggered["unit"].str[1:].astype(int)
+    region, size_class = (unit // 3) % 5, (unit // 7) % 4
+    shock = 3 * np.sin(region * staggered["time"]) + 2 * np.cos(size_class + 5 * staggered["time"])
+    return staggered.assign(
+        region="r" + region.astype(str), size_class="s" + size_class.astype(str), outcome=staggered["outcome"] + shock
+    )
+
+
+@pytest.mark.parametrize("name", ["two_way_fe", "event_study"])
+def test_further_effects_take_out_what_regions_share_at_each_time(staggered, regions, name):
+    unit = staggered["unit"].str[1:].astype(int)
+    plain = staggered.assign(region="r" + ((unit // 3) % 5).astype(str), size_class="s" + ((unit // 7) % 4).astype(str))
+    effects = ("region", "size_class")
+    one = estimate(Sample(frame=plain, effects=effects), name)
+    other = estimate(Sample(frame=regions, effects=effects), name)
+    assert other.estimate == pytest.approx(one.estimate, rel=1e-8)
+    assert other.std_error == pytest.approx(one.std_error, rel=1e-8)
+    assert abs(estimate(Sample(frame=regions), name).estimate - estimate(Sample(frame=plain), name).estimate) > 1e-3
+    assert other.settings["effects"] == ["region", "size_class"]
+
+
+def test_further_effects_are_dummies_of_region_and_year(regions):
+    result = estimate(Sample(frame=regions, effects=("region",)), "two_way_fe")
+    exposed = (regions["time"] >= regions["cohort"]).to_numpy(float)
+    region_year = regions["region"] + regions["time"].astype(str)
+    design = np.column_stack(
+        [exposed, *(pd.get_dummies(c, drop_first=True).to_numpy(float) for c in (regions["unit"], region_year))]
+    )
+    theirs = np.linalg.lstsq(np.column_stack([design, np.ones(len(design))]), regions["outcome"], rcond=None)[0]
+    assert result.estimate == pytest.approx(theirs[0], rel=1e-9)
+
+
+def test_a_plain_effect_moves_with_its_unit_and_is_refused_where_it_never_does(regions):
+    moved = regions.assign(mayor="m" + (regions["unit"].str[1:].astype(int) % 7 + regions["time"] // 3).astype(str))
+    plain = {"extra_effects": "plain"}
+    result = estimate(Sample(frame=moved, effects=("mayor",)), "two_way_fe", **plain)
+    exposed = (moved["time"] >= moved["cohort"]).to_numpy(float)
+    dummies = [pd.get_dummies(moved[c], drop_first=True).to_numpy(float) for c in ("unit", "time", "mayor")]
+    theirs = np.linalg.lstsq(np.column_stack([exposed, *dummies, np.ones(len(moved))]), moved["outcome"], rcond=None)[0]
+    assert result.estimate == pytest.approx(theirs[0], rel=1e-8)
+    with pytest.raises(InputError, match="region never changes within a unit, so unit effects hold it already"):
+        estimate(Sample(frame=moved, effects=("mayor", "region")), "two_way_fe", **plain)
+
+
+def test_further_effects_are_refused_where_nobody_would_absorb_them(regions):
+    with pytest.raises(InputError, match="effects of region are for two_way_fe and event_study only"):
+        estimate(Sample(frame=regions, effects=("region",)), "callaway_santanna")
+    with pytest.raises(InputError, match="no column state"):
+        estimate(Sample(frame=regions, effects=("state",)), "two_way_fe")
+    gap = regions.assign(region=regions["region"].mask(regions["time"] == 2018))
+    with pytest.raises(InputError, match="region is missing in some rows"):
+        estimate(Sample(frame=gap, effects=("region",)), "two_way_fe")

@@ -112,3 +112,18 @@ def test_covariates_that_tell_who_is_exposed_give_a_reason_and_no_number(adjustm
     )
     assert isinstance(result, Undefined)
     assert "overlap" in result.reason
+
+
+def test_small_propensities_are_not_trimmed():
+    """3 exposed of 900, all with a fitted probability below 1 %: every comparison unit keeps its weight."""
+    generator = np.random.default_rng(3)
+    covariate = generator.normal(size=900)
+    exposed = np.zeros(900)
+    exposed[[10, 200, 500]] = 1
+    change = 0.3 * covariate + generator.normal(size=900)
+    for adjustment in ("ipw", "dr"):
+        result = contrast(
+            change, exposed=exposed, weight=np.ones(900), covariates=covariate[:, None], adjustment=adjustment
+        )
+        assert isinstance(result, Contrast)
+        assert (result.influence[exposed == 0] != 0).all()

@@ -1,7 +1,12 @@
+import dataclasses
 import math
+
+import pytest
 
 from wwc_research import catalog
 from wwc_research.estimators.estimate import Estimate
+from wwc_research.estimators.few_clusters import small_sample_rule
+from wwc_research.estimators.wild_bootstrap import WildBootstrap
 from wwc_research.evidence import checks
 from wwc_research.evidence.randomisation import Lottery
 
@@ -24,11 +29,14 @@ def estimate(value: float = 0.1, *, statistic: float = math.nan, restrictions: i
     )
 
 
-def lottery(*, lead_p_value: float = 0.5, drift_p_value: float = 0.5, **without_one: float) -> Lottery:
+def lottery(
+    *, lead_p_value: float = 0.5, drift_p_value: float = 0.5, placebo_mean: float = 0.0, **without_one: float
+) -> Lottery:
     return Lottery(
         estimate=0.1,
         p_value=0.5,
         std_error=0.05,
+        placebo_mean=placebo_mean,
         leads=(-3, -2),
         lead_p_value=lead_p_value,
         drift_p_value=drift_p_value,
@@ -58,8 +66,35 @@ def test_an_estimate_that_hangs_on_one_unit_fails_and_names_it():
 
 
 def test_too_few_treated_clusters_fail():
-    assert checks.treated_clusters(3, rule=RULE).result == "failed"
-    assert checks.treated_clusters(RULE.minimum_treated_clusters, rule=RULE).result == "passed"
+    def check(treated: int, *, effective: float = math.nan):
+        allowed = small_sample_rule(n_treated=treated, n_clusters=100, effective=effective)
+        return checks.treated_clusters(allowed, rule=RULE)
+
+    assert check(3).result == "failed"
+    assert check(RULE.minimum_treated_clusters).result == "passed"
+    few = check(40, effective=4.2)
+    assert few.result == "failed"
+    assert "as 4 counties of equal weight" in few.sentence
+
+
+@pytest.mark.parametrize(("bootstrapped", "result"), [(0.04, "failed"), (0.9, "passed"), (math.nan, "cannot_tell")])
+def test_methods_for_few_clusters_agree_or_not(bootstrapped, result):
+    def regression(std_error: float):
+        return dataclasses.replace(estimate(), std_error=std_error)
+
+    bootstrap = WildBootstrap(
+        p_value=bootstrapped,
+        ci_low=-1,
+        ci_high=1,
+        statistic=1,
+        estimate=0.1,
+        draws=99,
+        n_clusters=20,
+        is_enumerated=False,
+    )
+    found = checks.small_samples(regression(0.1), reduced=regression(0.2), bootstrap=bootstrap, size=0.05)
+    assert found.result == result
+    assert "wild cluster bootstrap" in found.sentence
 
 
 def test_one_estimate_of_the_other_sign_fails_the_direction():
@@ -86,3 +121,12 @@ def test_the_share_of_survey_noise_is_told_by_group():
     assert found.result == "failed"
     assert checks.survey_noise({"exposed units": 0.1}).result == "passed"
     assert checks.survey_noise({"all units": math.nan}).result == "cannot_tell"
+
+
+def test_places_as_populous_that_move_alike_pass_and_those_that_do_not_are_subtracted():
+    alike = checks.as_populous(lottery(placebo_mean=0.01), scale=100, unit="percentage points")
+    apart = checks.as_populous(lottery(placebo_mean=-0.04), scale=100, unit="percentage points")
+    assert alike.result == "passed"
+    assert apart.result == "failed"
+    assert "differ from the rest by -4.00 percentage points" in apart.sentence
+    assert "The estimate (+10.00) less that is +14.00." in apart.sentence

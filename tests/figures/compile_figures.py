@@ -12,7 +12,11 @@ from pathlib import Path
 import pandas as pd
 
 HERE = Path(__file__).parent
-KEPT = {"mpdta": ("TWFE", "CS"), "Grunfeld": ("plm within", "plm random", "plm pooling", "fixest within")}
+KEPT = {
+    "mpdta": ("TWFE", "CS", "BJS imputation", "Gardner did2s", "Goodman-Bacon", "Sun-Abraham"),
+    "Grunfeld": ("plm within", "plm random", "plm pooling", "fixest within"),
+    "quakes": ("OLS",),
+}
 
 
 def mpdta(studies: Path) -> pd.DataFrame:

@@ -76,7 +76,7 @@ def test_all_names_that_cannot_be_used_are_refused_together_before_any_work(proj
     for run in ("", ".", "a/b", "..", "/tmp/x"):
         with pytest.raises(InputError, match="plain name"):
             planned(project, run=run)
-    with pytest.raises(InputError, match="has no dates; use certification or open_data_policy"):
+    with pytest.raises(InputError, match="has no dates; use certification or gold_certification or open_data_policy"):
         planned(project, treatment="partner_network")
     assert not (project / "reports").exists()
 

@@ -1,17 +1,20 @@
+import dataclasses
 import datetime as dt
 import json
 import stat
 
+import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wwc_research.catalog.editions import edition
+from wwc_research.catalog.editions import edition, editions
 from wwc_research.errors import InputError
 from wwc_research.sources.places import Places
 from wwc_research.standard.assessment_files import read_assessments, write_scores
+from wwc_research.standard.cells import Heads
 from wwc_research.standard.scoring import score
 
 V3 = edition("v3")
@@ -170,12 +173,92 @@ FAULTS = [
     ("place,assessed_on,DM1\n", "a header and no rows"),
     ("\n\n", "the first row is empty"),
     ("a\x00b", "is neither CSV nor an Excel workbook"),
+    ("place,assessed_on,DM1 points\n2622000,2023,0.5\n", "points '0.5' of DM1 should be a whole number from 0 to 1"),
+    ("place,assessed_on,DM1 points\n2622000,2023,2\n", "row 2: points '2' of DM1 should be a whole number from 0 to 1"),
+    ("place,assessed_on,DM1 points\n2622000,2023,nan\n", "points 'nan' of DM1 should be"),
+    ("place,assessed_on,DM1,DM1 points\n2622000,2023,no,1\n", "response and points of DM1 contradict each other"),
+    ("place,assessed_on,DM1,DM1 evidence\n2622000,2023,1,soon\n", "evidence 'soon' under DM1 is none of yes and no"),
+    ("place,assessed_on,DM1 evidence\n2622000,2023,1\n", "evidence of DM1 stands without a column of responses"),
+    ("place,assessed_on,SI2_points,CI2 points\n2622000,2023,1,1\n", "are both points of CI2; keep one"),
+    ("place,assessed_on,DM1,own_outcome\n2622000,2023,1,good\n", "own_outcome 'good' is none of demonstrated, not"),
+    ("place,assessed_on,criterion,evidence\n2622000,2023,DM1,yes\n", "no column response"),
+    (
+        "place,assessed_on,criterion,response\n2622000,2023,own outcome,\n2622000,2023,own_outcome,cannot tell\n",
+        "row 3: own_outcome is answered a second time, first in row 2",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("text", "fault"), FAULTS)
 def test_a_file_that_cannot_be_read_as_it_is_meant_says_why(tmp_path, text, fault):
     assert fault in refused(tmp_path, text)
+
+
+POINTS = """place,assessed_on,criterion,response,points,evidence
+2622000,2023-06-21,DM1,met,,no
+2622000,2023-06-21,DM2,,2,Verified
+2622000,2023-06-21,"CI3: Promotion of Data & Evidence",yes,,
+2622000,2023-06-21,DM3,not met,1,not accepted
+2622000,2023-06-21,Own outcome,Not_demonstrated,,
+0644000,2023-06,DM2,not assessed,0,
+0644000,2023-06,own_outcome,cannot tell,,
+"""
+WIDE_POINTS = [
+    ["place", "assessed_on", "DM1", "DM1: evidence", "DM2 points", "dm_2_evidence", "Promotion of Data & Evidence",
+     f"{V3.criteria['DM3'].name} - Points", "DM3 (evidence)", "own_outcome"],
+    ["2622000", "2023-06-21", "met", "no", 2, "verified", "yes", 1, "not accepted", "not demonstrated"],
+    ["0644000", "2023-06", None, None, 0, None, None, None, None, "cannot tell"],
+]  # fmt: skip
+
+
+def with_two_points():
+    criteria = {
+        id_: dataclasses.replace(entry, points=2.0 if id_ in ("DM2", "DM3") else 1.0)
+        for id_, entry in V3.criteria.items()
+    }
+    return dataclasses.replace(V3, criteria=criteria)
+
+
+def test_points_evidence_and_the_own_outcome_read_the_same_in_both_layouts(tmp_path):
+    chosen = with_two_points()
+    (tmp_path / "long.csv").write_text(POINTS, encoding="utf-8")
+    book = openpyxl.Workbook()
+    for row in WIDE_POINTS:
+        book.active.append(row)
+    book.save(tmp_path / "wide.xlsx")
+    for name in ("long.csv", "wide.xlsx"):
+        held = read_assessments(tmp_path / name, edition=chosen, places=PLACES)
+        ids = ["DM1", "DM2", "DM3", "CI3"]
+        assert held.confidential_frame()[ids].to_numpy().tolist() == [[-1, 0, -1, -1], [1, 1, 0, 1]]
+        points = held.confidential_frame(what="points")[ids].to_numpy()
+        np.testing.assert_array_equal(points, [[np.nan] * 4, [np.nan, np.nan, 1, np.nan]])
+        assert held.confidential_frame(what="evidence")[ids].to_numpy().tolist() == [[-1] * 4, [0, 1, 0, -1]]
+        own = held.confidential_frame(what="own_outcome")["own_outcome"].tolist()
+        assert own == ["cannot tell", "not demonstrated"]
+        reasons = score(held, chosen).confidential_records()[1]["reasons"]
+        assert "DM1 said to be met, evidence not accepted" in reasons
+        assert "DM3 said to be met in part, evidence not accepted" in reasons
+
+
+def test_a_file_of_points_alone_needs_no_responses(tmp_path):
+    frame = from_csv(tmp_path, "place,assessed_on,criterion,points\n2622000,2023,DM1,1\n2622000,2023,LC1,0\n")
+    assert frame.loc[0, ["DM1", "LC1", "PA1"]].tolist() == [1, 0, -1]
+
+
+def test_an_own_outcome_under_an_edition_that_knows_none_is_a_fault(tmp_path):
+    (tmp_path / "file.csv").write_text("place,assessed_on,OD1,own_outcome\n2622000,2019,1,demonstrated\n")
+    with pytest.raises(InputError, match="v2 knows no outcome of the city's own choice"):
+        read_assessments(tmp_path / "file.csv", edition=edition("v2"), places=PLACES)
+
+
+def test_every_name_and_alias_of_every_edition_heads_its_own_column_of_responses_points_and_evidence():
+    for chosen in editions().values():
+        heads = Heads(chosen)
+        for id_, entry in chosen.criteria.items():
+            for text in (id_, *filter(None, (entry.name, *entry.aliases, entry.name and f"{id_}: {entry.name}"))):
+                assert heads.column(text) == (id_, "response"), text
+                assert heads.column(f"{text} points") == (id_, "points"), text
+                assert heads.column(f"{text} - Evidence") == (id_, "evidence"), text
 
 
 def test_workbooks_that_would_be_read_wrongly_are_refused(tmp_path):

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import json
 import pickle
 
@@ -71,3 +72,56 @@ def test_answers_are_carried_to_another_edition_only_where_the_criteria_are_the_
     assert chosen.loc[0, ["OD1", "OD2"]].tolist() == [1, NOT_ASSESSED]
     with pytest.raises(InputError, match="'XX1' is no criterion of v2"):
         v2.under(V3, same={"XX1": "OD1"})
+
+
+def test_points_fill_in_what_they_say_and_only_those_in_between_are_kept():
+    two = dataclasses.replace(V3.criteria["DM1"], points=2.0)
+    half = dataclasses.replace(V3.criteria["LC1"], points=1.5)
+    chosen = dataclasses.replace(V3, criteria={**V3.criteria, "DM1": two, "LC1": half})
+    held = responses([[-1, -1, 1], [0, -1, -1]], points=[[1, 1.5, np.nan], [0, 0.7, 1]], edition=chosen)
+    ids = ["DM1", "LC1", "PA1"]
+    assert held.confidential_frame()[ids].to_numpy().tolist() == [[0, 1, 1], [0, 0, 1]]
+    kept = held.confidential_frame(what="points")[ids].to_numpy()
+    np.testing.assert_array_equal(kept, [[1, np.nan, np.nan], [np.nan, 0.7, np.nan]])
+    # where the criterion is worth one point, part of two is not met; what was met stays so
+    carried = held.under(V3)
+    assert carried.confidential_frame()[ids].to_numpy().tolist() == [[0, 1, 1], [0, 0, 1]]
+    assert carried.confidential_frame(what="points")[ids].isna().all(axis=None)
+    assert held.under(chosen).confidential_frame(what="points").equals(held.confidential_frame(what="points"))
+
+
+def test_evidence_and_the_own_outcome_go_where_the_answers_go_and_stay_as_confidential():
+    held = responses([[1, 1, 0]], evidence=[[0, 1, -1]], own_outcome=["not demonstrated"])
+    same = held.under(V3)
+    assert same.confidential_frame(what="evidence")[["DM1", "LC1", "PA1", "CI3"]].to_numpy().tolist() == [
+        [0, 1, -1, -1]
+    ]
+    assert same.confidential_frame(what="own_outcome")["own_outcome"].tolist() == ["not demonstrated"]
+    assert held.under(edition("v3-draft")).confidential_frame(what="own_outcome")["own_outcome"].tolist() == [""]
+    assert "demonstrated" not in repr(held)
+    with pytest.raises(InputError, match="allowed: responses, points, evidence and own_outcome"):
+        held.confidential_frame(what="names")
+
+
+def test_points_evidence_and_own_outcomes_that_cannot_be_are_refused_without_an_answer_or_a_city():
+    with pytest.raises(InputError) as refused:
+        responses(
+            [[1, 1, 0]],
+            points=[[0, 2, 0.5]],
+            names=["Secretville"],
+        )
+    said = str(refused.value)
+    for part in ("LC1: points below 0 or above", "PA1: fractions of points", "DM1: points that contradict"):
+        assert part in said
+    assert "Secretville" not in said
+    with pytest.raises(InputError, match=r"4 faults[\s\S]*evidence other than 1[\s\S]*points have shape[\s\S]*"):
+        responses(points=[[1]], evidence=[[2, 0, 1]], own_outcome=["well", ""])
+
+
+def test_simulated_places_say_so_and_never_stand_beside_real_ones():
+    held = responses(place_ids=["XX-sim-0001"])
+    assert "SIMULATED" in repr(held)
+    assert "SIMULATED" in repr(score(held, V3))
+    assert "SIMULATED" not in repr(responses())
+    with pytest.raises(InputError, match="simulated and real places stand together"):
+        responses([[1, 1, 1]] * 2, place_ids=["XX-sim-0001", "2622000"])

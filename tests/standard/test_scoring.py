@@ -238,10 +238,180 @@ def test_exactly_the_criteria_that_are_met_and_give_no_point_stand_in_the_reason
         assert blocked <= {id_ for id_, value in zip(CHAINED.criteria, values, strict=True) if value == 1}
 
 
+# --- Points and evidence
+
+WORTH = {id_: int(criterion.points) for id_, criterion in CHAINED.criteria.items()}
+# one cell: points given (None: not assessed) and evidence (1 accepted, 0 not, -1 nothing said)
+cells = st.tuples(
+    *(st.tuples(st.sampled_from([None, *range(n + 1)]), st.sampled_from([-1, 0, 1])) for n in WORTH.values())
+)
+answer_sheets = st.lists(cells, min_size=1, max_size=4)
+
+
+def handed_in(sheets, *, edition_=CHAINED):
+    points = np.array([[np.nan if given is None else given for given, _ in row] for row in sheets])
+    return Responses(
+        np.full(points.shape, -1),
+        points=points,
+        evidence=[[evidence for _, evidence in row] for row in sheets],
+        place_ids=[f"99{n:05}" for n in range(len(sheets))],
+        criteria=list(edition_.criteria),
+        edition=edition_,
+    )
+
+
+def counted_by_hand(row):
+    """Points and whether every core criterion is met, one city at a time and by recursion: the other road."""
+    given = {id_: 0 if evidence == 0 or not n else n for id_, (n, evidence) in zip(WORTH, row, strict=True)}
+
+    def is_counted(id_):
+        return given[id_] == WORTH[id_] and all(map(is_counted, CHAINED.criteria[id_].requires))
+
+    points = sum(n for id_, n in given.items() if all(map(is_counted, CHAINED.criteria[id_].requires)))
+    return points, all(given[id_] == WORTH[id_] for id_ in ("DM1", "PA1"))
+
+
+@settings(deadline=None)
+@given(sheets=answer_sheets)
+def test_points_and_evidence_count_as_one_city_after_the_other_does_by_hand(sheets):
+    scores = score(handed_in(sheets), CHAINED)
+    for row, points, level, certified in zip(
+        sheets, scores.points, scores.level_by_points, scores.is_certified, strict=True
+    ):
+        wanted, has_core = counted_by_hand(row)
+        assert points == wanted
+        assert level == level_of(wanted, CHAINED)
+        assert certified == (has_core and level != "none")
+
+
+@settings(deadline=None)
+@given(sheets=answer_sheets, data=st.data())
+def test_a_city_never_loses_points_or_level_when_points_rise_or_evidence_is_accepted(sheets, data):
+    row, column = data.draw(st.integers(0, len(sheets) - 1)), data.draw(st.integers(0, len(WORTH) - 1))
+    given_, evidence = sheets[row][column]
+    more = data.draw(st.integers(given_ or 0, list(WORTH.values())[column]))
+    surer = data.draw(st.sampled_from([-1, 1] if evidence == 0 else [evidence, 1]))
+    better = [list(cells_) for cells_ in sheets]
+    better[row][column] = (more, surer)
+    before, after = score(handed_in(sheets), CHAINED), score(handed_in(better), CHAINED)
+    assert (after.points >= before.points).all()
+    assert (after.is_certified >= before.is_certified).all()
+    ranks = [[LEVELS.index(name) for name in scores.level] for scores in (before, after)]
+    assert all(new >= old for old, new in zip(*ranks, strict=True))
+
+
+@settings(deadline=None)
+@given(grid=grids(CHAINED), data=st.data())
+def test_full_points_and_no_points_say_the_same_as_met_and_not_met(grid, data):
+    worth = np.array(list(WORTH.values()))
+    points = np.where(grid >= 0, grid * worth, np.nan)
+    keys = {"place_ids": [f"99{n:05}" for n in range(len(grid))], "criteria": list(WORTH), "edition": CHAINED}
+    silent = np.where(np.array(data.draw(st.lists(st.booleans(), min_size=6, max_size=6))), -1, grid)
+    by_points = Responses(silent, points=points, evidence=np.ones(grid.shape, int), **keys)
+    assert score(by_points, CHAINED).confidential_records() == score(held(grid), CHAINED).confidential_records()
+
+
+@settings(deadline=None)
+@given(sheets=answer_sheets)
+def test_every_response_that_counts_for_less_than_it_claims_stands_in_the_reasons(sheets):
+    for said, row in zip(score(handed_in(sheets), CHAINED).confidential_records(), sheets, strict=True):
+        refused = {id_ for id_, (n, evidence) in zip(WORTH, row, strict=True) if n and evidence == 0}
+        assert {text.split()[0] for text in said["reasons"] if "evidence not accepted" in text} == refused
+        told = {text.split()[0] for text in said["reasons"] if "no point" in text or "met in part:" in text} | refused
+        claimed = sum(n or 0 for n, _ in row)
+        assert (said["points"] < claimed) <= bool(told)
+
+
+def test_partial_points_and_refused_evidence_worked_by_hand_come_with_their_reasons():
+    order = list(CHAINED.criteria)  # DM3, DM2, DM1, PA1, PA2, PA3 (two points)
+    row = dict.fromkeys(order, (1, -1)) | {"DM1": (1, 0), "PA3": (1, 1)}
+    said = score(handed_in([[row[id_] for id_ in order]]), CHAINED).confidential_records()[0]
+    assert said["points"] == 2  # PA1, and one of PA3's two
+    assert said["practice_shares"] == {"DM": 0.0, "PA": 0.5}
+    assert said["reasons"] == [
+        "core criterion DM1 not met",
+        "2 of 7 is below silver (51 %)",
+        "DM1 said to be met, evidence not accepted",
+        "PA3 met in part: 1 of 2 points",
+        "DM3 met but its prerequisite DM2 is itself blocked: no point",
+        "DM2 met but its prerequisite DM1 is not: no point",
+        "PA2 met but its prerequisite DM3 is itself blocked: no point",
+    ]
+
+
+def test_points_below_the_full_ones_neither_meet_a_core_criterion_nor_open_what_it_is_required_for():
+    worth_two = {
+        id_: dataclasses.replace(criterion, points=2.0 if id_ == "DM1" else criterion.points)
+        for id_, criterion in CHAINED.criteria.items()
+    }
+    chosen = dataclasses.replace(CHAINED, criteria=worth_two)
+    for given_, points, certified in ((1, 4, False), (2, 8, True)):
+        row = [(given_ if id_ == "DM1" else int(c.points), -1) for id_, c in worth_two.items()]
+        said = score(handed_in([row], edition_=chosen), chosen).confidential_records()[0]
+        assert (said["points"], said["certified"]) == (points, certified)
+        stops = {
+            "core criterion DM1 met in part only",
+            "DM2 met but its prerequisite DM1 is met in part only: no point",
+        }
+        assert stops.isdisjoint(said["reasons"]) == certified
+        assert certified or stops <= set(said["reasons"])
+
+
+# --- The outcome of a city's own choice
+
+OWN = [
+    (None, "", "silver", "outcome not assessed"),
+    (None, "demonstrated", "silver", "met: 1 demonstrated, wanted 1 of broadband, air_quality and own_outcome"),
+    (None, "not demonstrated", "none", "not met: 0 demonstrated, others cannot be told"),
+    ({"broadband": "demonstrated"}, "not demonstrated", "silver", "met: 1 demonstrated"),
+    ({"broadband": "not demonstrated", "air_quality": "not demonstrated"}, "demonstrated", "silver", "met: 1 demon"),
+    ({"broadband": "not demonstrated", "air_quality": "not demonstrated"}, "", "none", "others cannot be told"),
+    (
+        {"broadband": "not demonstrated", "air_quality": "not demonstrated"},
+        "not demonstrated",
+        "none",
+        "0 demonstrated, w",
+    ),
+    ({"broadband": "demonstrated"}, "demonstrated", "silver", "met: 2 demonstrated"),
+    ({"own_outcome": "demonstrated"}, "", "silver", "met: 1 demonstrated"),
+    ({"own_outcome": "demonstrated"}, "cannot tell", "none", "0 demonstrated, others cannot be told"),
+]
+
+
+@pytest.mark.parametrize(("panel", "own", "level", "reason"), OWN)
+def test_the_citys_own_outcome_joins_those_of_the_panel_and_that_of_the_assessment_goes_first(
+    panel, own, level, reason
+):
+    row = decided(V3, first(V3, 24), outcomes=panel and {"9900000": panel}, own_outcome=[own])
+    assert row["level"] == level
+    assert any(reason in text for text in row["reasons"])
+
+
+def test_an_edition_that_knows_no_own_choice_takes_none():
+    with pytest.raises(InputError, match="v2 knows none"):
+        met(V2, [], own_outcome=["demonstrated"])
+    draft = edition("v3-draft")
+    with pytest.raises(InputError, match="hold own_outcome, which the requirement does not name"):
+        score(met(draft, []), draft, outcomes={"9900000": {"own_outcome": "demonstrated"}})
+
+
 def operations(n):
     """Operations of the scoring module for n cities that are copies of the same ten."""
     grid = np.tile(np.random.default_rng(1).integers(-1, 2, size=(10, 43)), (n // 10, 1))
-    responses, count = held(grid, V3), 0
+    place_ids, evidence = [f"99{n:05}" for n in range(n)], np.where(grid == 1, grid[:, ::-1], -1)
+    points = np.where(grid >= 0, grid, np.nan)
+    responses, count = (
+        Responses(
+            grid,
+            points=points,
+            evidence=evidence,
+            own_outcome=["demonstrated"] * n,
+            place_ids=place_ids,
+            criteria=list(V3.criteria),
+            edition=V3,
+        ),
+        0,
+    )
 
     def trace(frame, event, _):
         nonlocal count

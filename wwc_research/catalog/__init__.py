@@ -18,6 +18,7 @@ from wwc_research.errors import DataError, Faults, InputError, listed
 
 Transform = Literal["none", "log", "log_change"]
 Geography = Literal["place", "county"]
+Headline = Literal["imputation", "callaway_santanna"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,12 @@ class Treatment:
     exposure_month: int = 7
     as_of: int | None = None
     known_through: int | None = None
+    minimum_level: Literal["", "silver", "gold", "platinum"] = ""
+
+    @property
+    def is_award(self) -> bool:
+        """Whether it is dated by certifications, which come under an edition of the Standard."""
+        return self.table == "certification/events"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +118,9 @@ class Analysis:
     editions: tuple[str, ...]
     comparison: Literal["never", "not_yet"]
     anticipation: int
-    headline: str
+    headline: Headline
     aggregation: str
+    size_strata: int = 1
     also_by_place: bool = True
     cross_section_year: int | None = None
     cross_section_covariates: tuple[str, ...] = ()
@@ -152,10 +160,11 @@ class Plan:
     sha256: str
 
 
-Entry = TypeVar("Entry", Outcome, Treatment, Covariate, Variable, Analysis, MatchingRule, VerdictRule)
+Entry = TypeVar("Entry")
 
 
-def _text(file: str) -> str:
+def text_of(file: str) -> str:
+    """The text of one of the package's own TOML files."""
     return resources.files(__name__).joinpath(file).read_text(encoding="utf-8")
 
 
@@ -184,7 +193,7 @@ def _described(wanted: Any) -> str:
 def build_entry(kind: type[Entry], name: str, values: Mapping[str, Any], faults: Faults) -> Entry | None:
     """The entry `name` as a frozen value, or None after noting in `faults` every field that is wrong."""
     hints = get_type_hints(kind)
-    known = {item.name: item for item in dataclasses.fields(kind)}
+    known = {item.name: item for item in dataclasses.fields(kind)}  # type: ignore[arg-type]  # any frozen dataclass
     before = len(faults)
     for key in values.keys() - known.keys():
         faults.add(f"[{name}] has an unknown field {key!r}; allowed: {listed(sorted(known), limit=40)}")
@@ -216,19 +225,19 @@ def read_entries(kind: type[Entry], text: str, *, file: str) -> dict[str, Entry]
 @cache
 def outcomes() -> dict[str, Outcome]:
     """All outcomes by name, in the order of the file."""
-    return read_entries(Outcome, _text("outcomes.toml"), file="catalog/outcomes.toml")
+    return read_entries(Outcome, text_of("outcomes.toml"), file="catalog/outcomes.toml")
 
 
 @cache
 def treatments() -> dict[str, Treatment]:
     """All treatments by name."""
-    return read_entries(Treatment, _text("treatments.toml"), file="catalog/treatments.toml")
+    return read_entries(Treatment, text_of("treatments.toml"), file="catalog/treatments.toml")
 
 
 @cache
 def covariates() -> dict[str, Covariate]:
     """All covariates by name."""
-    return read_entries(Covariate, _text("covariates.toml"), file="catalog/covariates.toml")
+    return read_entries(Covariate, text_of("covariates.toml"), file="catalog/covariates.toml")
 
 
 @cache
@@ -240,7 +249,7 @@ def variables() -> dict[str, Variable]:
     DataError
         Where an entry joins vintages without saying that they agree.
     """
-    entries = read_entries(Variable, _text("variables.toml"), file="catalog/variables.toml")
+    entries = read_entries(Variable, text_of("variables.toml"), file="catalog/variables.toml")
     faults = Faults("catalog/variables.toml", kind=DataError)
     for entry in entries.values():
         if len(entry.vintages) > 1 and not entry.vintages_agree:
@@ -309,7 +318,7 @@ def _check_analysis(entry: Analysis, faults: Faults) -> None:
 @cache
 def plan() -> Plan:
     """The plan that ships with the package."""
-    return read_plan(_text("plan.toml"))
+    return read_plan(text_of("plan.toml"))
 
 
 def outcome(name: str) -> Outcome:

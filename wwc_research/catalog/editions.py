@@ -88,12 +88,14 @@ class OutcomeRequirement:
     """How many of the named outcomes must be demonstrated, and how each may be.
 
     `outcomes` are names of the catalog's outcomes; `readings` those the sources allow: `progress` (change over a
-    window) or `standard` (level against a threshold). No threshold is public, so none stands here.
+    window) or `standard` (level against a threshold). No threshold is public, so none stands here. `has_own_choice`
+    says that an outcome of the city's own choice counts as well; no table of figures holds it, so staff judge it.
     """
 
     outcomes: tuple[str, ...]
     at_least: int
     readings: tuple[Literal["progress", "standard"], ...]
+    has_own_choice: bool = False
     confidence: Confidence = "source"
     source: str = ""
 
@@ -185,11 +187,16 @@ def read_edition(text: str, *, file: str) -> Edition:
         practices, prerequisites or outcomes that do not exist; prerequisites in a circle; counts that do not add up;
         level bands out of order or overlapping.
     """
-    faults = Faults(file, kind=DataError)
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{file}: this is no TOML ({error}); a code may stand only once") from error
+    return checked_edition(raw, file=file)
+
+
+def checked_edition(raw: Mapping[str, Any], *, file: str) -> Edition:
+    """The edition that a mapping of the form of `read_edition`'s TOML declares, checked as a whole; errors alike."""
+    faults = Faults(file, kind=DataError)
     criteria = _tables(raw, "criteria", faults) | _placeholders(raw, faults)
     named = {id_: {"name": "", "practice": "", **values} for id_, values in criteria.items()}
     fields: dict[str, Any] = {
@@ -374,10 +381,11 @@ def _check_outcomes(requirement: OutcomeRequirement, faults: Faults) -> None:
         faults.add(
             f"[outcome_requirement] outcomes {listed(missing)} do not exist; allowed: {listed(outcomes(), limit=40)}"
         )
-    if not 1 <= requirement.at_least <= len(requirement.outcomes):
+    number = len(requirement.outcomes) + requirement.has_own_choice
+    if not 1 <= requirement.at_least <= number:
         faults.add(
             f"[outcome_requirement] at_least = {requirement.at_least} should lie between 1 and "
-            f"{len(requirement.outcomes)}, the number of outcomes"
+            f"{number}, the number of outcomes"
         )
     if not requirement.readings:
         faults.add("[outcome_requirement] readings is empty; allowed: progress and standard")

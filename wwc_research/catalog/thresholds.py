@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from typing import Any, Literal, cast
+from typing import Literal
 
 from wwc_research import catalog
 from wwc_research.errors import InputError, listed
@@ -32,9 +31,7 @@ class Threshold:
 @cache
 def thresholds() -> dict[str, Threshold]:
     """All candidate thresholds by name, in the order of the file."""
-    text = resources.files("wwc_research.catalog").joinpath("thresholds.toml").read_text(encoding="utf-8")
-    read: Any = catalog.read_entries
-    return cast("dict[str, Threshold]", read(Threshold, text, file="catalog/thresholds.toml"))
+    return catalog.read_entries(Threshold, catalog.text_of("thresholds.toml"), file="catalog/thresholds.toml")
 
 
 def threshold(name: str) -> Threshold:

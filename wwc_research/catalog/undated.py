@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from typing import Any, Literal, cast
+from typing import Literal
 
 from wwc_research import catalog
 from wwc_research.errors import DataError, Faults
@@ -37,8 +36,7 @@ def read_intervals(text: str, *, file: str = "catalog/undated.toml") -> dict[str
     DataError
         With every fault: ill-typed fields, an interval that ends before it begins, candidates outside it.
     """
-    read: Any = catalog.read_entries
-    entries = cast("dict[str, Interval]", read(Interval, text, file=file))
+    entries = catalog.read_entries(Interval, text, file=file)
     faults = Faults(file, kind=DataError)
     for entry in entries.values():
         if entry.earliest > entry.latest:
@@ -54,4 +52,4 @@ def read_intervals(text: str, *, file: str = "catalog/undated.toml") -> dict[str
 @cache
 def intervals() -> dict[str, Interval]:
     """The declared intervals by event, in the order of the file."""
-    return read_intervals(resources.files("wwc_research.catalog").joinpath("undated.toml").read_text(encoding="utf-8"))
+    return read_intervals(catalog.text_of("undated.toml"))

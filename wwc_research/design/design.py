@@ -6,6 +6,7 @@ In: a Panel and the plan's analysis. Out: a Sample for panel estimators, or a ba
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,12 @@ from wwc_research.catalog import Analysis, Outcome, Treatment
 from wwc_research.design.sample import Exclusion, Sample
 from wwc_research.errors import EstimationError, InputError, listed
 from wwc_research.panel.panel import Panel
+from wwc_research.standard.timing import LEVEL_DOSE
 
 MAIN_COUNTY = "_main_county"
+PEOPLE_SHARE = "people_share"
+FEWEST_EXPOSED = 5
+Exposure = Literal["own", "neighbours"]
 UNDATED = "known to be exposed, date unknown"
 
 
@@ -26,11 +31,20 @@ class Design:
 
     Units are places, or counties where the outcome was measured for counties: a county counts as exposed from
     the first year in which any of its places in the panel was.
+
+    `dose` names how much of the treatment an exposed unit has: for places a column of the panel such as
+    `certification_level_dose`, for counties `people_share`, the share of the county's people who live in exposed
+    places. It becomes the sample's column `dose`, 0 for who is not exposed.
+
+    `exposure = "neighbours"` asks about spillover: units are places never exposed themselves, and a place counts as
+    exposed from the first year in which another place of its county was.
     """
 
     outcome: Outcome
     treatment: Treatment
     analysis: Analysis
+    dose: str = ""
+    exposure: Exposure = "own"
 
     def __post_init__(self) -> None:
         if self.treatment.kind != "dated":
@@ -38,6 +52,12 @@ class Design:
             raise InputError(
                 f"{self.treatment.name} is not dated, so it has no before and after; use one of {listed(dated)}"
             )
+        if self.exposure not in get_args(Exposure):
+            raise InputError(f"exposure = {self.exposure!r} is not offered; allowed: {listed(get_args(Exposure))}")
+        if self.exposure == "neighbours" and (self.analysis.unit == "county" or self.dose):
+            raise InputError("exposure = 'neighbours' is about places without a dose; use unit = 'place' and no dose")
+        if self.dose and self.analysis.unit == "county" and self.dose != PEOPLE_SHARE:
+            raise InputError(f"dose {self.dose!r} is not known for counties; allowed: {PEOPLE_SHARE}")
 
     def with_analysis(self, **changes: object) -> Design:
         """The same design with some fields of its analysis changed."""
@@ -66,7 +86,12 @@ class Design:
         later = frame["is_later_edition"].to_numpy(dtype=bool)
         frame = frame.assign(cohort=frame["cohort"].where(~later), weight=1.0)
         self._require_contrast(frame)
-        columns = ["unit", "time", "outcome", "cohort", "cluster", "weight", "label", "n_places"]
+        frame = frame.assign(stratum=_size_strata(frame, groups=self.analysis.size_strata))
+        columns = ["unit", "time", "outcome", "cohort", "cluster", "weight", "label", "n_places", "people", "stratum"]
+        if self.dose:
+            frame = frame.assign(dose=frame["dose"].where(frame["time"] >= frame["cohort"], 0.0))
+            columns.append("dose")
+        columns += [name for name in ("outcome_std_error", "latitude", "longitude") if frame[name].notna().all()]
         return Sample(
             frame=frame[columns].sort_values(["unit", "time"], ignore_index=True),
             comparison=self.analysis.comparison,
@@ -81,6 +106,8 @@ class Design:
                 "comparison": self.analysis.comparison,
                 "anticipation": self.analysis.anticipation,
                 "cluster": "county",
+                **({"dose": self.dose} if self.dose else {}),
+                **({"exposure": self.exposure} if self.exposure != "own" else {}),
             },
         )
 
@@ -98,12 +125,23 @@ class Design:
             for flag in sorted(frame.loc[flagged, "flag"].unique())
         ]
         rules.append(("no figure in this year", missing))
+        if self.exposure == "neighbours":
+            rules.append(("exposed itself, or may be: no neighbour of an exposed place", frame["is_own"]))
         rules.append((f"{UNDATED}: neither exposed nor a comparison", frame["is_undated"]))
         if self.treatment.known_through is not None:
             last = self.treatment.known_through
             rules.append((f"after {last}, the last year in which every exposure is known", frame["time"] > last))
-        if self.treatment.name == "certification":
+        if self.treatment.is_award:
             rules.append(self._later_awards(frame))
+        if self.treatment.minimum_level:
+            rules.append(
+                (
+                    f"certified below {self.treatment.minimum_level}: neither exposed nor a comparison",
+                    frame["is_lower_level"],
+                )
+            )
+        if self.dose:
+            rules.append(("exposed, and the dose is not known", frame["dose"].isna()))
         rules.append(
             (
                 "a single year with a figure: no change can be seen",
@@ -135,11 +173,16 @@ class Design:
     def unit_years(self, panel: Panel) -> pd.DataFrame:
         """One row a unit and year with the outcome as analysed, before any exclusion.
 
-        Columns: unit, time, outcome, flag, cohort, is_undated, is_later_edition, cluster, label, n_places.
+        Columns: unit, time, outcome, outcome_std_error (NaN where not published, or for a transformed outcome), flag,
+        cohort, is_undated, is_later_edition, is_lower_level, dose, cluster, label, latitude, longitude, people (in the
+        place, or about in the county), n_places.
         """
         places = self._place_years(panel)
+        if self.exposure == "neighbours":
+            places = _by_neighbours(places)
         if self.analysis.unit == "place":
-            return places.assign(n_places=1).drop(columns=["county_outcome", "county_flag", "county_id"])
+            dropped = ["county_outcome", "county_std_error", "county_flag", "county_id", "county_people_share"]
+            return places.assign(n_places=1).drop(columns=dropped)
         return self._county_years(places, panel)
 
     def _place_years(self, panel: Panel) -> pd.DataFrame:
@@ -147,7 +190,8 @@ class Design:
         name, variable = self.treatment.name, self.outcome.variable
         cohort = frame[f"{name}_cohort"].astype("float64")
         edition = frame.get(f"{name}_edition", pd.Series("", index=frame.index))
-        later = cohort.notna() & ~edition.isin(self.analysis.editions) if name == "certification" else False
+        later = cohort.notna() & ~edition.isin(self.analysis.editions) if self.treatment.is_award else False
+        lower = frame["certification_level_dose"] < LEVEL_DOSE[self.treatment.minimum_level or "none"]
         county = self.analysis.unit == "county"
         return pd.DataFrame(
             {
@@ -158,13 +202,34 @@ class Design:
                 "cohort": cohort,
                 "is_undated": frame.get(f"{name}_is_undated", pd.Series(False, index=frame.index)),
                 "is_later_edition": later,
+                "is_lower_level": lower & (frame["certification_level_dose"] > 0),
+                "dose": self._doses(frame, exposed=frame["year"] >= cohort),
                 "cluster": frame["county_id"],
                 "label": frame["label"],
                 "county_id": frame["county_id"],
                 "county_outcome": self._analysed(frame[variable + MAIN_COUNTY]) if county else np.nan,
                 "county_flag": frame[variable + MAIN_COUNTY + "_flag"].fillna("") if county else "",
+                "outcome_std_error": self._std_errors(frame, variable),
+                "county_std_error": self._std_errors(frame, variable + MAIN_COUNTY) if county else np.nan,
+                "latitude": frame["latitude"],
+                "longitude": frame["longitude"],
+                "county_people_share": frame["county_people_share"],
+                "people": frame["population_count"],
             }
         )
+
+    def _doses(self, frame: pd.DataFrame, *, exposed: pd.Series) -> pd.Series:
+        """Dose of each place and year, 0 where not exposed; for counties whether it is exposed."""
+        if not self.dose or self.analysis.unit == "county":
+            return exposed.astype(float)
+        if self.dose not in frame:
+            raise InputError(f"dose {self.dose!r} is no column of the panel; see 'wwc-research panel describe'")
+        return frame[self.dose].astype(float).where(exposed, 0.0)
+
+    def _std_errors(self, frame: pd.DataFrame, variable: str) -> pd.Series:
+        """Published standard errors of the outcome as analysed; none after a transformation."""
+        nothing = pd.Series(np.nan, index=frame.index)
+        return frame.get(f"{variable}_std_error", nothing) if self.outcome.transform == "none" else nothing
 
     def _analysed(self, values: pd.Series) -> pd.Series:
         return np.log(values) if self.outcome.transform == "log" else values
@@ -174,6 +239,9 @@ class Design:
         chosen = self.analysis.editions
         dated = places.assign(
             chosen_cohort=places["cohort"].where(~places["is_later_edition"].astype(bool)),
+            # of the chosen editions only: others are no part of this exposure
+            exposed_people=places["county_people_share"]
+            * (places["dose"] > 0).where(~places["is_later_edition"].astype(bool), False),
             later_cohort=places["cohort"].where(places["is_later_edition"].astype(bool)),
         )
         grouped = dated.groupby(["county_id", "time"], sort=True)
@@ -183,8 +251,16 @@ class Design:
             chosen_cohort=("chosen_cohort", "min"),
             later_cohort=("later_cohort", "min"),
             any_undated=("is_undated", "any"),
+            any_lower=("is_lower_level", "any"),
+            outcome_std_error=("county_std_error", "first"),
+            exposed_people=("exposed_people", "sum"),
+            latitude=("latitude", "mean"),
+            longitude=("longitude", "mean"),
             n_places=("unit", "nunique"),
-        ).reset_index()
+        )
+        known = places.assign(share=places["county_people_share"].where(places["people"].notna()))
+        sums = known.groupby(["county_id", "time"], sort=True)[["people", "share"]].sum(min_count=1)
+        counties = counties.join(sums).reset_index()
         names = panel.frame.drop_duplicates("county_id").set_index("county_id")["county_name"]
         is_later = counties["chosen_cohort"].isna() & counties["later_cohort"].notna()
         cohort = counties["chosen_cohort"].where(~is_later, counties["later_cohort"])
@@ -199,8 +275,63 @@ class Design:
                 "cohort": cohort,
                 "is_undated": counties["any_undated"].astype(bool),
                 "is_later_edition": is_later,
+                # a county with one city at the level is exposed, whatever its other cities hold
+                "is_lower_level": counties["any_lower"].astype(bool) & ~(counties["time"] >= cohort),
+                "dose": counties["exposed_people"],
+                "people": counties["people"] / counties["share"],
                 "cluster": counties["county_id"],
                 "label": counties["county_id"].map(names),
                 "n_places": counties["n_places"],
+                "outcome_std_error": counties["outcome_std_error"],
+                "latitude": counties["latitude"],
+                "longitude": counties["longitude"],
             }
         )
+
+
+def _size_strata(frame: pd.DataFrame, *, groups: int) -> np.ndarray:
+    """Number of the size group of each row's unit, by median population: groups hold equally many exposed units.
+
+    There are fewer groups than asked for where they would hold fewer than `FEWEST_EXPOSED` exposed units each.
+
+    Units without a population are a group of their own, -1.
+    """
+    by_unit = frame.groupby("unit")
+    people = by_unit["people"].median()
+    exposed = by_unit["cohort"].first().notna() & people.notna()
+    groups = min(groups, int(exposed.sum()) // FEWEST_EXPOSED)
+    if groups < 2:
+        return np.zeros(len(frame), dtype=int)
+    limits = np.unique(people[exposed].quantile(np.arange(1, groups) / groups))
+    number = pd.Series(np.where(people.isna(), -1, np.searchsorted(limits, people, side="right")), people.index)
+    return frame["unit"].map(number).to_numpy(dtype=int)
+
+
+def _by_neighbours(places: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with the exposure of the other places of the county for each place's own, and `is_own`.
+
+    A place whose only exposed neighbours are undated, or awarded under another edition, is undated or of that
+    edition itself.
+    """
+    own = places.drop_duplicates("unit").set_index("unit")
+    exposed = own["cohort"].notna()
+    is_own = exposed | own["is_undated"].astype(bool)
+    later = own["is_later_edition"].astype(bool)
+    neighbours = own.assign(
+        chosen=own["cohort"].where(~later),
+        other=own["cohort"].where(later),
+    ).groupby("county_id")
+    # a place that is exposed itself leaves the sample, so those that stay never count among their own neighbours
+    chosen, other = (own["county_id"].map(neighbours[name].min()) for name in ("chosen", "other"))
+    undated = own["county_id"].map(neighbours["is_undated"].any()).astype(bool) & chosen.isna()
+    is_later = chosen.isna() & other.notna()
+    cohort = chosen.where(~is_later, other)
+    of_row = places["unit"]
+    return places.assign(
+        cohort=of_row.map(cohort).to_numpy(dtype=float),
+        is_later_edition=of_row.map(is_later).to_numpy(dtype=bool),
+        is_undated=of_row.map(undated).to_numpy(dtype=bool),
+        is_own=of_row.map(is_own).to_numpy(dtype=bool),
+        dose=(places["time"] >= of_row.map(cohort)).astype(float),
+        is_lower_level=False,
+    )

@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import pandas as pd
 
 Comparison = Literal["never", "not_yet"]
+
+# Columns that only some estimators need.
+OPTIONAL_COLUMNS: Final = {
+    "dose": "how much of the treatment the unit has at that time, 0 = none",
+    "at_risk": "what a count is out of: residents, days, households",
+    "outcome_std_error": "standard error of the outcome as published",
+    "latitude": "degrees north",
+    "longitude": "degrees east",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +45,12 @@ class Sample:
     frame
         One row a unit and time, sorted by both, with the columns `unit` (text), `time` (int),
         `outcome` (float, finite), `cohort` (float: first exposed time, NaN = never exposed),
-        `cluster` (text), `weight` (float > 0) and the covariates.
+        `cluster` (text), `weight` (float > 0), the covariates, and any of `OPTIONAL_COLUMNS` (float, finite).
     covariates
         Names of the covariate columns in `frame` (float, finite).
+    effects
+        Names of further columns of `frame` (text, none missing) whose levels have effects of their own in
+        `two_way_fe` and `event_study`, such as region; the other estimators refuse them.
     comparison
         `never`: only units never exposed; `not_yet`: also units before their exposure.
     anticipation
@@ -51,6 +63,7 @@ class Sample:
 
     frame: pd.DataFrame
     covariates: tuple[str, ...] = ()
+    effects: tuple[str, ...] = ()
     comparison: Comparison = "not_yet"
     anticipation: int = 0
     exclusions: tuple[Exclusion, ...] = ()

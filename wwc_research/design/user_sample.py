@@ -5,7 +5,7 @@ In: a path and column names. Out: a `Sample`; all faults of file and design are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -29,6 +29,7 @@ def sample_from_file(
     covariates: Sequence[str] = (),
     cluster: str | None = None,
     weights: str | None = None,
+    optional: Mapping[str, str] | None = None,
     comparison: Comparison = "not_yet",
     anticipation: int = 0,
     always_treated: AlwaysTreated = "refuse",
@@ -43,8 +44,8 @@ def sample_from_file(
     ----------
     path
         CSV or Parquet; see `wwc_research.panel.files.read_table`.
-    unit, time, outcome, cohort, covariates, cluster, weights
-        Column names; see `wwc_research.panel.files.read_panel`.
+    unit, time, outcome, cohort, covariates, cluster, weights, optional
+        Column names (`optional` by name of `OPTIONAL_COLUMNS`); see `wwc_research.panel.files.read_panel`.
     comparison
         `never` or `not_yet`.
     anticipation
@@ -71,6 +72,7 @@ def sample_from_file(
         covariates=covariates,
         cluster=cluster,
         weights=weights,
+        optional=optional,
         faults=faults,
     )
     exclusions = [Exclusion(reason=reason, rows=rows, units=units) for reason, rows, units in checked.exclusions]

@@ -12,11 +12,42 @@ from typing import Any
 
 from wwc_research.design.sample import Sample
 from wwc_research.errors import InputError
-from wwc_research.estimators import callaway_santanna, event_study, options, two_way_fe
+from wwc_research.estimators import (
+    callaway_santanna,
+    dose_response,
+    event_study,
+    extended_twfe,
+    goodman_bacon,
+    imputation,
+    long_difference,
+    options,
+    poisson_fe,
+    random_trends,
+    stacked,
+    sun_abraham,
+    switching,
+    two_stage,
+    two_way_fe,
+)
 from wwc_research.estimators.estimate import Estimate, EventTerm, GroupTimeTerm
 from wwc_research.estimators.options import Option
 
-_MODULES: tuple[ModuleType, ...] = (callaway_santanna, event_study, two_way_fe)
+_MODULES: tuple[ModuleType, ...] = (
+    callaway_santanna,
+    dose_response,
+    event_study,
+    extended_twfe,
+    goodman_bacon,
+    imputation,
+    long_difference,
+    poisson_fe,
+    random_trends,
+    stacked,
+    sun_abraham,
+    switching,
+    two_stage,
+    two_way_fe,
+)
 
 ESTIMATORS: dict[str, Callable[..., Estimate]] = {module.NAME: module.estimate for module in _MODULES}
 OPTIONS: dict[str, tuple[Option, ...]] = {module.NAME: module.OPTIONS for module in _MODULES}

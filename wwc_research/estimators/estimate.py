@@ -19,27 +19,40 @@ def _json_number(value: float) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventTerm:
-    """The effect at one distance from exposure; the base period has estimate 0 and no standard error."""
+    """The effect at one distance from exposure; the base period has estimate 0 and no standard error.
+
+    `critical_value` is the half-width, in standard errors, of a band that holds all terms at once; NaN where the
+    estimator gives none.
+    """
 
     event_time: int
     estimate: float
     std_error: float
     df: float = math.inf
+    critical_value: float = inference.NAN
 
     @property
     def ci(self) -> tuple[float, float]:
         """95 % confidence interval."""
         return inference.confidence_interval(self.estimate, self.std_error, self.df)
 
+    @property
+    def band(self) -> tuple[float, float]:
+        """95 % simultaneous band at this term; NaN where the estimator gives none."""
+        return inference.simultaneous_band(self.estimate, self.std_error, self.critical_value)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; undefined numbers are null."""
         low, high = self.ci
+        band_low, band_high = self.band
         return {
             "event_time": self.event_time,
             "estimate": _json_number(self.estimate),
             "std_error": _json_number(self.std_error),
             "ci_low": _json_number(low),
             "ci_high": _json_number(high),
+            "band_low": _json_number(band_low),
+            "band_high": _json_number(band_high),
         }
 
 

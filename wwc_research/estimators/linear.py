@@ -6,24 +6,29 @@ In: arrays with one row an observation. Out: frozen `Fit` values. No estimator: 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from wwc_research.errors import EstimationError, InputError, listed
+from wwc_research.estimators.absorption import Codes, Floats, absorb, dependent_columns, group_sums, is_nested, levels
+from wwc_research.estimators.leverage import (
+    Satterthwaite,
+    bias_reduced,
+    cluster_design,
+    cross_products,
+    crossing_dummies,
+)
+from wwc_research.estimators.spatial import Distance, neighbour_meat
 from wwc_research.inference import NAN
 
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int64]
-Sweep = Callable[[Floats], Floats]
-StdErrors = Literal["cluster", "iid", "hetero", "jackknife", "two_way_cluster", "driscoll_kraay", "newey_west"]
+StdErrors = Literal[
+    "cluster", "iid", "hetero", "cr2", "jackknife", "two_way_cluster", "driscoll_kraay", "newey_west", "conley"
+]
 STD_ERRORS: tuple[str, ...] = get_args(StdErrors)
 
-_COLLINEAR = 1e-9  # a column whose rest, of unit length before, is shorter than this adds nothing
-_CLEARLY_APART = 1e-6  # smallest eigenvalue of unit columns from which none can be that short
 _EXACT = 1e-12  # residuals this small against what was to be explained are rounding, not noise
 
 
@@ -38,20 +43,29 @@ class ErrorModel:
     Attributes
     ----------
     kind
-        `iid`; `hetero` (HC1); `cluster` (CRV1); `jackknife` (CRV3: each cluster left out in turn);
+        `iid`; `hetero` (HC1); `cluster` (CRV1); `cr2` (bias-reduced, with Satterthwaite degrees of freedom:
+        `leverage.bias_reduced`); `jackknife` (CRV3: each cluster left out in turn);
         `two_way_cluster` (Cameron, Gelbach and Miller 2011); `driscoll_kraay` (Bartlett kernel over the sums
-        of each period); `newey_west` (Bartlett kernel within units).
+        of each period); `newey_west` (Bartlett kernel within units); `conley` (uniform kernel over
+        neighbouring places: `spatial.neighbour_meat`).
     clusters
-        Codes 0..G-1 a row: one array for `cluster` and `jackknife`, two for `two_way_cluster`.
+        Codes 0..G-1 a row: one array for `cluster`, `cr2` and `jackknife`, two for `two_way_cluster`.
     unit, time
-        Codes a row; `time` in calendar order, for the two kernel estimators. Lags count observed periods.
+        Codes a row; `time` in calendar order, for the two kernel estimators. Lags count observed periods. For
+        `conley`: with `time`, neighbours are correlated within a period only; with `unit` too, rows of one unit
+        at any distance in time; without either every pair of near rows is, as in fixest.
     lag
         Longest lag; by default the whole part of (number of periods)^(1/4), as in fixest.
+    latitude, longitude
+        Degrees a row, for `conley`.
+    cutoff_km, distance
+        How far `conley` lets errors be correlated, and how distance is measured (`spatial.DISTANCES`).
     adjust_parameters
         Multiply by (n - 1)/(n - K); for `hetero` by n/(n - K). For the cluster kinds K leaves out fixed
-        effects nested in a cluster.
+        effects nested in a cluster. `cr2` and `jackknife` need no factor and take none.
     adjust_clusters
-        Multiply by G/(G - 1), with G the smaller number of clusters, or the number of periods.
+        Multiply by G/(G - 1), with G the smaller number of clusters, or the number of periods; for `conley`
+        the number of units where they count, else of rows.
     """
 
     kind: StdErrors = "cluster"
@@ -59,6 +73,10 @@ class ErrorModel:
     unit: Codes | None = None
     time: Codes | None = None
     lag: int | None = None
+    latitude: Floats | None = None
+    longitude: Floats | None = None
+    cutoff_km: float = 100.0
+    distance: Distance = "triangular"
     adjust_parameters: bool = True
     adjust_clusters: bool = True
 
@@ -74,11 +92,13 @@ class Fit:
     residuals
         One a row.
     df
-        Degrees of freedom for t-based inference.
+        Degrees of freedom for t-based inference; with `cr2` the fewest that any coefficient has.
     n_parameters
         Columns kept and fixed effects.
     dropped
         Positions of optional columns left out as collinear.
+    satterthwaite
+        With `cr2`, what `contrast_df` follows from.
     """
 
     coefficients: Floats
@@ -87,6 +107,11 @@ class Fit:
     df: float
     n_parameters: int
     dropped: tuple[int, ...] = ()
+    satterthwaite: Satterthwaite | None = None
+
+    def contrast_df(self, contrast: Floats) -> float:
+        """Degrees of freedom of `contrast @ coefficients`: `df` for all kinds of errors but `cr2`."""
+        return self.df if self.satterthwaite is None else self.satterthwaite.df(contrast)
 
     @property
     def std_errors(self) -> Floats:
@@ -97,137 +122,6 @@ class Fit:
 def std_error(variance: float) -> float:
     """Square root of a variance, NaN where that is zero, negative or undefined."""
     return math.sqrt(variance) if variance > 0 else NAN
-
-
-def group_sums(values: Floats, *, groups: Codes, n_groups: int) -> Floats:
-    """Column sums within groups, shape (n_groups, columns), for codes 0..n_groups-1."""
-    sums = [np.bincount(groups, weights=column, minlength=n_groups) for column in values.T]
-    return np.column_stack(sums) if sums else np.zeros((n_groups, 0))
-
-
-def _levels(codes: Codes) -> int:
-    return int(codes.max()) + 1
-
-
-def _sweep(values: Floats, *, effects: Sequence[Codes], weights: Floats, totals: Sequence[Floats]) -> Floats:
-    """Subtract weighted group means effect by effect, forth and back: a symmetric operator."""
-    order = [*range(len(effects)), *reversed(range(len(effects) - 1))]
-    for position in order:
-        codes, total = effects[position], totals[position]
-        sums = group_sums(values * weights[:, None], groups=codes, n_groups=len(total))
-        values = values - (sums / total[:, None])[codes]
-    return values
-
-
-def _is_balanced(effects: Sequence[Codes], weights: Floats) -> bool:
-    if len(effects) != 2 or np.ptp(weights) > 0:
-        return False
-    first, second = effects
-    cells = _levels(first) * _levels(second)
-    return cells == len(first) and int(np.bincount(first * _levels(second) + second).max()) == 1
-
-
-def absorb(
-    values: Floats, *, effects: Sequence[Codes], weights: Floats | None = None, tolerance: float = 1e-13
-) -> Floats:
-    """Columns with any number of fixed effects taken out, same shape as `values`.
-
-    One effect, and two in a balanced equally weighted panel, need a single pass. Everything else goes by
-    alternating projections, sped up by conjugate gradients on the symmetric sweep (Gaure 2013,
-    "OLS with multiple high dimensional category variables", Computational Statistics & Data Analysis 66).
-
-    Parameters
-    ----------
-    values
-        Shape (rows, columns).
-    effects
-        Codes 0..L-1 a row, every level present; none leaves the values as they are.
-    weights
-        Positive, one a row.
-    tolerance
-        Largest remaining step, relative to the length of the column.
-    """
-    if not effects:
-        return values
-    weights = np.ones(len(values)) if weights is None else weights
-    totals: list[Floats] = [np.bincount(codes, weights=weights).astype(float) for codes in effects]
-
-    def sweep(columns: Floats) -> Floats:
-        return _sweep(columns, effects=effects, weights=weights, totals=totals)
-
-    if len(effects) == 1:
-        return sweep(values)
-    if _is_balanced(effects, weights):
-        return _sweep(values, effects=effects[:1], weights=weights, totals=totals[:1]) - _group_means(
-            values - values.mean(axis=0), codes=effects[1]
-        )
-    return _absorb_by_conjugate_gradients(values, sweep=sweep, weights=weights, tolerance=tolerance)
-
-
-def _group_means(values: Floats, *, codes: Codes) -> Floats:
-    n_groups = _levels(codes)
-    means: Floats = group_sums(values, groups=codes, n_groups=n_groups)
-    means /= np.bincount(codes)[:, None]
-    return means[codes]
-
-
-def _absorb_by_conjugate_gradients(
-    values: Floats, *, sweep: Sweep, weights: Floats, tolerance: float, max_steps: int = 2_000
-) -> Floats:
-    """Solve (1 - S) u = (1 - S) y for each column and return y - u, which the sweep S leaves unchanged."""
-
-    def inner(left: Floats, right: Floats) -> Floats:
-        products: Floats = np.einsum("ij,ij,i->j", left, right, weights)
-        return products
-
-    length = np.sqrt(inner(values, values))
-    current = sweep(values)
-    step = current - sweep(current)
-    direction = step.copy()
-    norm = inner(step, step)
-    for _ in range(max_steps):
-        active = np.sqrt(norm) > tolerance * length
-        if not active.any():
-            return sweep(current)
-        image = direction - sweep(direction)
-        curvature = inner(direction, image)
-        size = np.where(active & (curvature > 0), norm / np.where(curvature > 0, curvature, 1.0), 0.0)
-        current = current - size * direction
-        step = step - size * image
-        updated = inner(step, step)
-        direction = step + np.where(norm > 0, updated / np.where(norm > 0, norm, 1.0), 0.0) * direction
-        norm = updated
-    raise EstimationError(
-        f"fixed effects: not absorbed to {tolerance:g} after {max_steps:,} steps; the panel falls into parts "
-        "that hardly touch: estimate them one by one, or use fewer effects."
-    )
-
-
-def dependent_columns(regressors: Floats, *, absorbed: Floats) -> list[int]:
-    """Positions of columns that the fixed effects or the columns before them already explain.
-
-    Parameters
-    ----------
-    regressors, absorbed
-        Shape (rows, columns): as they were, and after `absorb`.
-    """
-    before, scale = np.linalg.norm(regressors, axis=0), np.linalg.norm(absorbed, axis=0)
-    gone = (scale <= _COLLINEAR * before) | (scale == 0)
-    scaled = absorbed / np.where(gone, 1.0, scale)
-    if not gone.any() and (gone.size == 0 or np.linalg.eigvalsh(scaled.T @ scaled)[0] > _CLEARLY_APART):
-        return []
-    kept: list[Floats] = []
-    dependent: list[int] = []
-    for position in range(absorbed.shape[1]):
-        rest = scaled[:, position]
-        for _ in range(2):  # twice is enough against rounding (Kahan)
-            for direction in kept:
-                rest = rest - direction * (direction @ rest)
-        if gone[position] or np.linalg.norm(rest) <= _COLLINEAR:
-            dependent.append(position)
-        else:
-            kept.append(rest / np.linalg.norm(rest))
-    return dependent
 
 
 def fit(
@@ -283,7 +177,10 @@ def fit(
     residuals = y - X @ coefficients
     if np.linalg.norm(residuals) <= _EXACT * np.linalg.norm(y):
         residuals = np.zeros_like(residuals)
-    if errors.kind == "jackknife":
+    satterthwaite = None
+    if errors.kind == "cr2":
+        covariance, df, satterthwaite = _bias_reduced(X, residuals, weights, errors=errors, effects=effects)
+    elif errors.kind == "jackknife":
         kept = np.delete(regressors, dependent, axis=1)
         leave_outs = _leave_outs(outcome, kept, errors=errors, effects=effects, weights=weights)
         covariance, df = _jackknife((leave_outs - coefficients) * residuals.any())
@@ -298,6 +195,7 @@ def fit(
         df=df,
         n_parameters=n_parameters,
         dropped=tuple(dependent),
+        satterthwaite=satterthwaite,
     )
 
 
@@ -313,21 +211,12 @@ def _solved(y: Floats, X: Floats, weights: Floats) -> tuple[Floats, Floats]:
 
 def _effect_parameters(effects: Sequence[Codes]) -> int:
     """Levels of all effects, less one for each effect after the first: fixest's count (`K.exact = FALSE`)."""
-    return sum(_levels(codes) for codes in effects) - max(len(effects) - 1, 0)
+    return sum(levels(codes) for codes in effects) - max(len(effects) - 1, 0)
 
 
 def _nested_parameters(effects: Sequence[Codes], clusters: Sequence[Codes]) -> int:
     """Parameters of effects nested in a cluster, which fixest does not count (`K.fixef = "nonnested"`)."""
-    return sum(
-        _levels(codes) - 1 for codes in effects if any(_is_nested(codes, within=cluster) for cluster in clusters)
-    )
-
-
-def _is_nested(codes: Codes, *, within: Codes) -> bool:
-    """Whether each level lies in one cluster: then the last cluster seen for it is that of all its rows."""
-    last_seen = np.zeros(_levels(codes), dtype=np.int64)
-    last_seen[codes] = within
-    return bool((last_seen[codes] == within).all())
+    return sum(levels(codes) - 1 for codes in effects if any(is_nested(codes, within=cluster) for cluster in clusters))
 
 
 def _covariance(
@@ -358,33 +247,66 @@ def _covariance(
     if errors.adjust_clusters:
         factor *= n_groups / (n_groups - 1)
     covariance = factor * bread @ meat @ bread
-    if errors.kind == "two_way_cluster":
+    if errors.kind in ("two_way_cluster", "conley"):
         covariance = _positive_part(covariance)
-    return covariance, float(n_groups - 1)
+    is_by_row = errors.kind == "conley" and not groupings
+    return covariance, float(rest if is_by_row else n_groups - 1)
 
 
 def _dependent_meat(scores: Floats, errors: ErrorModel) -> tuple[Floats, int, tuple[Codes, ...]]:
     """Middle of the sandwich, the number of groups that counts, and groupings that may nest an effect."""
     if errors.kind in ("cluster", "two_way_cluster"):
         clusters = _clusters(errors, wanted=1 if errors.kind == "cluster" else 2)
-        n_groups = min(_levels(codes) for codes in clusters)
+        n_groups = min(levels(codes) for codes in clusters)
         return _cluster_meat(scores, clusters), n_groups, clusters
+    if errors.kind == "conley":
+        return _spatial_meat(scores, errors)
     if errors.time is None or (errors.kind == "newey_west" and errors.unit is None):
         raise InputError(f"{errors.kind}: needs the time of every row, and newey_west its unit too.")
-    n_times = _levels(errors.time)
+    n_times = levels(errors.time)
     lag = int(n_times**0.25) if errors.lag is None else errors.lag
     if errors.kind == "driscoll_kraay" or errors.unit is None:
         series = group_sums(scores, groups=errors.time, n_groups=n_times)[None]
         return _bartlett(series, lag=lag), n_times, ()
-    series = np.zeros((_levels(errors.unit), n_times, scores.shape[1]))
+    series = np.zeros((levels(errors.unit), n_times, scores.shape[1]))
     series[errors.unit, errors.time] = scores
     return _bartlett(series, lag=lag), n_times, ()
+
+
+def _spatial_meat(scores: Floats, errors: ErrorModel) -> tuple[Floats, int, tuple[Codes, ...]]:
+    if errors.latitude is None or errors.longitude is None:
+        raise InputError("conley: needs the latitude and longitude of every row.")
+    meat = neighbour_meat(
+        scores,
+        latitude=errors.latitude,
+        longitude=errors.longitude,
+        cutoff_km=errors.cutoff_km,
+        distance=errors.distance,
+        unit=errors.unit,
+        time=errors.time,
+    )
+    if errors.unit is None or errors.time is None:
+        return meat, len(scores), ()
+    return meat, levels(errors.unit), (errors.unit,)
 
 
 def _clusters(errors: ErrorModel, *, wanted: int) -> tuple[Codes, ...]:
     if len(errors.clusters) != wanted:
         raise InputError(f"{errors.kind}: needs {wanted} cluster codes, got {len(errors.clusters)}.")
     return errors.clusters
+
+
+def _bias_reduced(
+    X: Floats, residuals: Floats, weights: Floats, *, errors: ErrorModel, effects: Sequence[Codes]
+) -> tuple[Floats, float, Satterthwaite | None]:
+    (cluster,) = _clusters(errors, wanted=1)
+    size = X.shape[1]
+    if levels(cluster) < 2:
+        return np.full((size, size), NAN), NAN, None
+    design = cluster_design(X, effects=effects, cluster=cluster, weights=weights)
+    covariance, satterthwaite = bias_reduced(design, residuals=residuals)
+    each = [df for df in map(satterthwaite.df, np.eye(size)) if math.isfinite(df)]
+    return covariance, min(each, default=NAN), satterthwaite
 
 
 def _leave_outs(
@@ -397,12 +319,10 @@ def _leave_outs(
     cluster-robust inference", Journal of Applied Econometrics 38(5).
     """
     (cluster,) = _clusters(errors, wanted=1)
-    nested = [codes for codes in effects if _is_nested(codes, within=cluster)]
-    dummies = [np.eye(_levels(codes))[codes] for codes in effects if not _is_nested(codes, within=cluster)]
-    data = absorb(np.column_stack([outcome, regressors, *dummies]), effects=nested, weights=weights)
-    n_groups, size = _levels(cluster), data.shape[1]
-    products = (data[:, :, None] * data[:, None, :] * weights[:, None, None]).reshape(len(data), -1)
-    per_cluster = group_sums(products, groups=cluster, n_groups=n_groups).reshape(n_groups, size, size)
+    nested = [codes for codes in effects if is_nested(codes, within=cluster)]
+    dummies = crossing_dummies(effects, cluster=cluster, weights=weights)
+    data = np.column_stack([absorb(np.column_stack([outcome, regressors]), effects=nested, weights=weights), dummies])
+    per_cluster = cross_products(data * np.sqrt(weights)[:, None], cluster=cluster, n_clusters=levels(cluster))
     rest = per_cluster.sum(axis=0) - per_cluster
     inverse = np.linalg.pinv(rest[:, 1:, 1:], rcond=1e-11, hermitian=True)
     coefficients: Floats = np.einsum("gij,gj->gi", inverse, rest[:, 1:, 0])
@@ -419,14 +339,14 @@ def _jackknife(deviations: Floats) -> tuple[Floats, float]:
 
 def _cluster_meat(scores: Floats, clusters: Sequence[Codes]) -> Floats:
     def outer(codes: Codes) -> Floats:
-        sums = group_sums(scores, groups=codes, n_groups=_levels(codes))
+        sums = group_sums(scores, groups=codes, n_groups=levels(codes))
         product: Floats = sums.T @ sums
         return product
 
     if len(clusters) == 1:
         return outer(clusters[0])
     first, second = clusters
-    both = np.unique(first * _levels(second) + second, return_inverse=True)[1]
+    both = np.unique(first * levels(second) + second, return_inverse=True)[1]
     return outer(first) + outer(second) - outer(both)
 
 

@@ -5,16 +5,19 @@ In: `Sample`, never changed. Out: `Rows`. No estimator: the door that all of the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from wwc_research.design.sample import Comparison, Exclusion, Sample
+from wwc_research.design.sample import OPTIONAL_COLUMNS, Comparison, Exclusion, Sample
 from wwc_research.errors import EstimationError, Faults, InputError, listed
 from wwc_research.estimators.linear import Codes, ErrorModel, Floats, StdErrors
 
+EffectKind = Literal["by_time", "plain"]
 Mask = npt.NDArray[np.bool_]
 _COLUMNS = ("unit", "time", "outcome", "cohort", "cluster", "weight")
 
@@ -35,6 +38,10 @@ class Rows:
         Finite; weights positive.
     covariates
         Shape (rows, covariates), named by `covariate_names`.
+    optional
+        Those of the sample's `OPTIONAL_COLUMNS` that it has, finite.
+    effects
+        Codes from 0 of the sample's further effects, by name.
     comparison, anticipation, exclusions
         From the sample, with what was left out here added.
     """
@@ -47,9 +54,11 @@ class Rows:
     weight: Floats
     covariates: Floats
     covariate_names: tuple[str, ...]
+    optional: Mapping[str, Floats]
     comparison: Comparison
     anticipation: int
     exclusions: tuple[Exclusion, ...]
+    effects: Mapping[str, Codes] = field(default_factory=dict)
 
     @property
     def event_time(self) -> Floats:
@@ -82,10 +91,44 @@ class Rows:
         return int(np.unique(self.unit[self.is_exposed]).size)
 
     def error_model(self, kind: StdErrors) -> ErrorModel:
-        """The error model of that kind for these rows: clusters from the sample, the second one time."""
+        """The error model of that kind for these rows: clusters from the sample, the second one time.
+
+        Raises
+        ------
+        InputError
+            For `conley` without latitude and longitude.
+        """
         period = self.period
+        if kind == "conley":
+            places = [self.needed(name, estimator="std_errors = conley") for name in ("latitude", "longitude")]
+            return ErrorModel(kind=kind, unit=self.unit, time=period, latitude=places[0], longitude=places[1])
         clusters = (self.cluster, period) if kind == "two_way_cluster" else (self.cluster,)
         return ErrorModel(kind=kind, clusters=clusters, unit=self.unit, time=period)
+
+    def fixed_effects(self, kind: EffectKind, *, estimator: str) -> tuple[Codes, ...]:
+        """Unit and time, and the sample's further effects: at each time (`by_time`) or once (`plain`).
+
+        Effects at each time hold those of time, which are then left out.
+
+        Raises
+        ------
+        InputError
+            For a plain effect that never changes within a unit: the unit's effect holds it already.
+        """
+        period = self.period
+        if not self.effects:
+            return self.unit, period
+        if kind == "by_time":
+            n_times = int(period.max()) + 1
+            return self.unit, *(_compact(codes * n_times + period) for codes in self.effects.values())
+        is_same = np.diff(self.unit) == 0
+        still = [name for name, codes in self.effects.items() if not np.diff(codes)[is_same].any()]
+        if still:
+            raise InputError(
+                f"{estimator}: {listed(still)} never changes within a unit, so unit effects hold it already; take "
+                "extra_effects = by_time, or leave it out."
+            )
+        return self.unit, period, *self.effects.values()
 
     def of_units(self, keep: Mask) -> Mask:
         """A mask over units spread over their rows."""
@@ -100,7 +143,8 @@ class Rows:
             return self
         exclusion = Exclusion(reason=reason, rows=int(drop.sum()), units=int(np.unique(self.unit[drop]).size))
         keep = ~drop
-        return Rows(
+        return replace(
+            self,
             unit=_compact(self.unit[keep]),
             time=self.time[keep],
             cohort=self.cohort[keep],
@@ -108,11 +152,26 @@ class Rows:
             outcome=self.outcome[keep],
             weight=self.weight[keep],
             covariates=self.covariates[keep],
-            covariate_names=self.covariate_names,
-            comparison=self.comparison,
-            anticipation=self.anticipation,
+            optional={name: values[keep] for name, values in self.optional.items()},
+            effects={name: _compact(codes[keep]) for name, codes in self.effects.items()},
             exclusions=(*self.exclusions, exclusion),
         )
+
+    def needed(self, name: str, *, estimator: str) -> Floats:
+        """The optional column of that name, which the estimator cannot do without.
+
+        Raises
+        ------
+        InputError
+            Where the sample does not have it.
+        """
+        if name not in self.optional:
+            flag = name.removeprefix("outcome_").replace("_", "-")
+            raise InputError(
+                f"{estimator}: needs a column {name} in the sample ({OPTIONAL_COLUMNS[name]}); add it, or name the "
+                f"file's column with --{flag}."
+            )
+        return self.optional[name]
 
 
 def _compact(codes: Codes) -> Codes:
@@ -120,7 +179,7 @@ def _compact(codes: Codes) -> Codes:
     return (np.cumsum(present) - 1)[codes]
 
 
-def read_rows(sample: Sample) -> Rows:
+def read_rows(sample: Sample, *, takes_effects: bool = False) -> Rows:
     """The sample as arrays, less what no estimator can use.
 
     Left out, each with an exclusion: units seen only once; units not seen before their exposure (less the
@@ -135,7 +194,7 @@ def read_rows(sample: Sample) -> Rows:
     EstimationError
         Where no effect can be estimated: one period, nobody exposed, nobody to compare with.
     """
-    rows = _coded(sample)
+    rows = coded_rows(sample, takes_effects=takes_effects)
     rows = rows.without(rows.of_units(np.bincount(rows.unit) < 2), reason="unit observed in a single period")
     if rows.unit.size == 0 or np.ptp(rows.time) == 0:
         raise EstimationError(
@@ -149,11 +208,31 @@ def read_rows(sample: Sample) -> Rows:
     return rows
 
 
-def _coded(sample: Sample) -> Rows:
+def coded_rows(sample: Sample, *, takes_effects: bool = False) -> Rows:
+    """The whole sample as arrays, for estimators whose exposure is no single first time.
+
+    Parameters
+    ----------
+    sample
+        Never changed.
+    takes_effects
+        Whether the estimator can absorb the sample's further `effects`.
+
+    Raises
+    ------
+    InputError
+        For a frame that is not a sample: all faults at once; for further effects that nobody would absorb.
+    EstimationError
+        Where it has no rows.
+    """
     frame = sample.frame
-    missing = [name for name in (*_COLUMNS, *sample.covariates) if name not in frame.columns]
+    missing = [name for name in (*_COLUMNS, *sample.covariates, *sample.effects) if name not in frame.columns]
     if missing:
         raise InputError(f"sample: no column {listed(missing)}; build it with Design.sample.")
+    if sample.effects and not takes_effects:
+        raise InputError(
+            f"sample: effects of {listed(sample.effects)} are for two_way_fe and event_study only; leave them out here."
+        )
     if not len(frame):
         raise EstimationError("sample: it has no rows; see its exclusions, and widen the window or the places.")
     unit = pd.factorize(frame["unit"], sort=True)[0].astype(np.int64)
@@ -172,9 +251,11 @@ def _coded(sample: Sample) -> Rows:
         weight=frame["weight"].to_numpy(dtype=float)[order],
         covariates=covariates[order],
         covariate_names=tuple(sample.covariates),
+        optional={name: frame[name].to_numpy(dtype=float)[order] for name in OPTIONAL_COLUMNS if name in frame.columns},
         comparison=sample.comparison,
         anticipation=sample.anticipation,
         exclusions=tuple(sample.exclusions),
+        effects={name: pd.factorize(frame[name], sort=True)[0].astype(np.int64)[order] for name in sample.effects},
     )
     _refuse_malformed(rows, is_repeated=bool((np.diff(key[order]) == 0).any()))
     return rows
@@ -189,8 +270,14 @@ def _refuse_malformed(rows: Rows, *, is_repeated: bool) -> None:
         faults.add("a unit has two values of cohort; cohort is the one first exposed time of the unit.")
     if rows.unit.min() < 0 or rows.cluster.min() < 0:
         faults.add("unit or cluster is missing in some rows; fill it or drop the rows.")
+    for name, codes in rows.effects.items():
+        if codes.min() < 0:
+            faults.add(f"{name} is missing in some rows; fill it or drop the rows.")
     if not np.isfinite(rows.outcome).all() or not np.isfinite(rows.covariates).all():
         faults.add("outcome or covariates are not finite in some rows; drop those rows.")
+    for name, values in rows.optional.items():
+        if not np.isfinite(values).all():
+            faults.add(f"{name} is not finite in some rows; drop those rows.")
     if not (np.isfinite(rows.weight).all() and (rows.weight > 0).all()):
         faults.add("weights must be positive numbers; drop rows without weight.")
     if rows.anticipation < 0:

@@ -1,6 +1,6 @@
 """The effect in one two-by-two comparison: changes of an exposed group against changes of a comparison group.
 
-In: arrays with one row a unit. Out: a `Contrast` with its influence function, or why there is none.
+In: arrays with one entry a unit. Out: a `Contrast` with its influence function, or why there is none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from scipy.special import expit, logit
 
-from wwc_research.estimators.linear import Floats, dependent_columns
+from wwc_research.estimators.absorption import Floats, dependent_columns
 
 Adjustment = Literal["dr", "reg", "ipw"]
 ADJUSTMENTS: tuple[str, ...] = get_args(Adjustment)
@@ -37,21 +37,94 @@ class Undefined:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Pieces:
-    """Changes, exposure, weights of mean one, design with intercept; all one row a unit."""
+class OutcomeModel:
+    """Least squares on one group, made ready for any outcome.
 
-    change: Floats
-    exposed: Floats
-    weight: Floats
+    Attributes
+    ----------
+    design, weight
+        Shapes (columns, units) and (units,); the weight is zero outside the group.
+    bread
+        Inverse of the group's mean cross products.
+    """
+
     design: Floats
+    weight: Floats
+    bread: Floats
 
-    @property
-    def comparison_weight(self) -> Floats:
-        return self.weight * (1 - self.exposed)
+    def predicted(self, outcome: Floats) -> Floats:
+        """The outcome of every unit as the group's regression predicts it."""
+        coefficients = self.bread @ (self.design @ (self.weight * outcome)) / len(outcome)
+        values: Floats = coefficients @ self.design
+        return values
 
-    @property
-    def exposed_weight(self) -> Floats:
-        return self.weight * self.exposed
+    def lever(self, gradient: Floats) -> Floats:
+        """What a unit's residual counts for, by way of the coefficients, in a number with that gradient."""
+        values: Floats = self.weight * ((self.bread @ gradient) @ self.design)
+        return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Propensity:
+    """A fitted logit of exposure.
+
+    Attributes
+    ----------
+    design
+        Shape (columns, units).
+    odds
+        Of exposure times weight for comparison units, zero for exposed units and for those beyond the bound.
+    score
+        Weight times exposure less its probability.
+    bread
+        Inverse of the information matrix.
+    """
+
+    design: Floats
+    odds: Floats
+    score: Floats
+    bread: Floats
+
+    def influence(self, gradient: Floats) -> Floats:
+        """Influence, by way of the logit's coefficients, on a number whose gradient times units that is."""
+        values: Floats = self.score * ((self.bread @ gradient) @ self.design)
+        return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two groups made ready: all that does not depend on the outcome, for any number of outcomes in turn.
+
+    Attributes
+    ----------
+    treated, compared
+        Weights of mean one over all units; `compared` is zero throughout where the regression does it all.
+    outcome_model, propensity
+        Where the adjustment has them.
+    model_lever
+        What a residual counts for by way of the outcome model.
+    """
+
+    treated: Floats
+    compared: Floats
+    outcome_model: OutcomeModel | None = None
+    model_lever: Floats | None = None
+    propensity: Propensity | None = None
+
+    def contrast(self, change: Floats) -> Contrast:
+        """The effect on the exposed in terms of that change, and the influence of each unit on it."""
+        n = len(change)
+        rest = change if self.outcome_model is None else change - self.outcome_model.predicted(change)
+        # einsum, for a threaded dot product on a busy machine costs more in waiting than it saves
+        treated_mean, compared_mean = (float(np.einsum("i,i->", w, rest)) / n for w in (self.treated, self.compared))
+        from_comparison = self.compared * (rest - compared_mean)
+        influence: Floats = self.treated * (rest - treated_mean)
+        influence -= from_comparison
+        if self.model_lever is not None:
+            influence -= self.model_lever * rest
+        if self.propensity is not None:
+            influence -= self.propensity.influence(self.propensity.design @ from_comparison)
+        return Contrast(effect=treated_mean - compared_mean, influence=influence)
 
 
 def contrast(
@@ -64,6 +137,26 @@ def contrast(
 ) -> Contrast | Undefined:
     """The effect on the exposed, and the influence of each unit on it.
 
+    Parameters
+    ----------
+    change
+        Outcome now less outcome in the base period.
+    covariates
+        Shape (units, covariates), without a constant; None or no column: no adjustment.
+    exposed, weight, adjustment
+        As in `comparison`.
+    """
+    ready = comparison(
+        exposed=exposed, weight=weight, covariates=None if covariates is None else covariates.T, adjustment=adjustment
+    )
+    return ready if isinstance(ready, Undefined) else ready.contrast(change)
+
+
+def comparison(
+    *, exposed: Floats, weight: Floats, covariates: Floats | None = None, adjustment: Adjustment = "dr"
+) -> Comparison | Undefined:
+    """The two groups made ready for the difference of their changes, or why they cannot be compared.
+
     Without covariates all three adjustments are the difference of mean changes. With them: `reg` predicts the
     exposed units' change from the comparison units (Heckman, Ichimura and Todd 1997); `ipw` weighs comparison
     units by their odds of exposure, normalised (Abadie 2005); `dr` does both and needs only one to be right
@@ -71,114 +164,82 @@ def contrast(
 
     Parameters
     ----------
-    change
-        Outcome now less outcome in the base period.
     exposed
         1 or 0; both occur.
     weight
         Positive.
     covariates
-        Shape (units, covariates), without a constant; None or no column: no adjustment.
+        Shape (covariates, units), without a constant; None or no row: no adjustment.
     """
     weight = weight / weight.mean()
-    if covariates is None or covariates.shape[1] == 0:
-        return _difference_of_means(change, exposed, weight)
-    spread = covariates.std(axis=0)
-    standardised = (covariates - covariates.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    design = np.column_stack([np.ones(len(change)), standardised])
-    tested, where = (design, "") if adjustment == "ipw" else (design[exposed == 0], "of the comparison units ")
-    if dependent_columns(tested, absorbed=tested):
+    own = weight * exposed
+    others = weight - own
+    treated = own / own.mean()
+    if covariates is None or len(covariates) == 0:
+        return Comparison(treated=treated, compared=others / others.mean())
+    design = design_matrix(covariates)
+    tested, where = (design, "") if adjustment == "ipw" else (design[:, exposed == 0], "of the comparison units ")
+    if is_collinear(tested):
         return Undefined(reason=f"the covariates {where}are collinear, or the units too few for them")
-    pieces = _Pieces(change=change, exposed=exposed, weight=weight, design=design)
-    if adjustment == "reg":
-        return _regression(pieces)
-    odds = _propensity(pieces)
-    if odds is None:
-        return Undefined(reason="the covariates all but tell who is exposed: no overlap")
-    return _weighting(pieces, *odds) if adjustment == "ipw" else _doubly_robust(pieces, *odds)
+    compared = np.zeros(len(weight))
+    fitted: Propensity | None = None
+    if adjustment != "reg":
+        logit_fit = propensity(design, exposed=exposed, weight=weight)
+        if isinstance(logit_fit, Undefined):
+            return logit_fit
+        fitted = logit_fit
+        compared = fitted.odds / fitted.odds.mean()
+    if adjustment == "ipw":
+        return Comparison(treated=treated, compared=compared, propensity=fitted)
+    model = outcome_model(design, weight=others)
+    lever = model.lever(design @ (treated - compared) / len(weight))
+    return Comparison(treated=treated, compared=compared, outcome_model=model, model_lever=lever, propensity=fitted)
 
 
-def _difference_of_means(change: Floats, exposed: Floats, weight: Floats) -> Contrast:
-    exposed_share, comparison_share = weight * exposed, weight * (1 - exposed)
-    exposed_share = exposed_share / exposed_share.mean()
-    comparison_share = comparison_share / comparison_share.mean()
-    exposed_mean = float(np.mean(exposed_share * change))
-    comparison_mean = float(np.mean(comparison_share * change))
-    return Contrast(
-        effect=exposed_mean - comparison_mean,
-        influence=exposed_share * (change - exposed_mean) - comparison_share * (change - comparison_mean),
-    )
+def design_matrix(covariates: Floats) -> Floats:
+    """A constant above the standardised covariates, shape (1 + covariates, units)."""
+    spread = covariates.std(axis=1, keepdims=True)
+    standardised = (covariates - covariates.mean(axis=1, keepdims=True)) / np.where(spread > 0, spread, 1.0)
+    return np.vstack([np.ones(covariates.shape[1]), standardised])
 
 
-def _outcome_model(pieces: _Pieces) -> tuple[Floats, Floats]:
-    """Changes as predicted from the comparison units, and the influence on the coefficients."""
-    weighted = pieces.design * pieces.comparison_weight[:, None]
-    gram = weighted.T @ pieces.design / len(pieces.change)
-    coefficients = np.linalg.solve(gram, weighted.T @ pieces.change / len(pieces.change))
-    predicted: Floats = pieces.design @ coefficients
-    scores: Floats = weighted * (pieces.change - predicted)[:, None]
-    return predicted, scores @ np.linalg.inv(gram)
+def is_collinear(design: Floats) -> bool:
+    """Whether a row of the design follows from those before it, or the units are too few."""
+    return bool(dependent_columns(design.T, absorbed=design.T))
 
 
-def _propensity(pieces: _Pieces) -> tuple[Floats, Floats] | None:
-    """Weights of the comparison units by odds of exposure, and the influence on the logit's coefficients.
+def outcome_model(design: Floats, *, weight: Floats) -> OutcomeModel:
+    """Least squares on the units whose weight is not zero."""
+    gram: Floats = (design * weight) @ design.T / len(weight)
+    return OutcomeModel(design=design, weight=weight, bread=np.asarray(np.linalg.inv(gram), dtype=np.float64))
 
-    None where the logit has no finite solution, or a fitted probability leaves no overlap.
+
+def propensity(design: Floats, *, exposed: Floats, weight: Floats) -> Propensity | Undefined:
+    """The logit of exposure by Newton's steps; no constant bound trims small probabilities.
+
+    Undefined where the logit has no finite solution, or a fitted probability leaves no overlap.
     """
-    design, exposed, weight = pieces.design, pieces.exposed, pieces.weight
-    coefficients = np.zeros(design.shape[1])
+    no_overlap = Undefined(reason="the covariates all but tell who is exposed: no overlap")
+    coefficients = np.zeros(len(design))
     coefficients[0] = logit(np.average(exposed, weights=weight))
     for _ in range(50):
-        probability = expit(design @ coefficients)
-        hessian = (design * (weight * probability * (1 - probability))[:, None]).T @ design
-        if not np.linalg.cond(hessian) < 1e13:
-            return None
-        step = np.linalg.solve(hessian, design.T @ (weight * (exposed - probability)))
+        probability = expit(coefficients @ design)
+        information = (design * (weight * probability * (1 - probability))) @ design.T
+        if not np.linalg.cond(information) < 1e13:
+            return no_overlap
+        step = np.linalg.solve(information, design @ (weight * (exposed - probability)))
         coefficients = coefficients + step
         if np.abs(step).max() < 1e-10:
             break
     else:
-        return None
-    probability = expit(design @ coefficients)
+        return no_overlap
+    probability = expit(coefficients @ design)
     if probability.max() >= _NO_OVERLAP:
-        return None
-    scores = design * (weight * (exposed - probability))[:, None]
-    influence = np.linalg.solve(hessian, scores.T).T * len(exposed)
-    kept = (exposed == 1) | (probability < _TRIM)
-    odds = pieces.comparison_weight * kept * probability / (1 - probability)
-    return odds, influence
-
-
-def _regression(pieces: _Pieces) -> Contrast:
-    predicted, model_influence = _outcome_model(pieces)
-    treated = pieces.exposed_weight / pieces.exposed_weight.mean()
-    rest = pieces.change - predicted
-    effect = float(np.mean(treated * rest))
-    influence = treated * (rest - effect) - model_influence @ (treated @ pieces.design / len(rest))
-    return Contrast(effect=effect, influence=influence)
-
-
-def _weighting(pieces: _Pieces, odds: Floats, odds_influence: Floats) -> Contrast:
-    treated, compared = pieces.exposed_weight / pieces.exposed_weight.mean(), odds / odds.mean()
-    treated_mean = float(np.mean(treated * pieces.change))
-    compared_mean = float(np.mean(compared * pieces.change))
-    rest = compared * (pieces.change - compared_mean)
-    influence = treated * (pieces.change - treated_mean) - rest - odds_influence @ (rest @ pieces.design / len(rest))
-    return Contrast(effect=treated_mean - compared_mean, influence=influence)
-
-
-def _doubly_robust(pieces: _Pieces, odds: Floats, odds_influence: Floats) -> Contrast:
-    predicted, model_influence = _outcome_model(pieces)
-    residual = pieces.change - predicted
-    treated, compared = pieces.exposed_weight / pieces.exposed_weight.mean(), odds / odds.mean()
-    treated_mean = float(np.mean(treated * residual))
-    compared_mean = float(np.mean(compared * residual))
-    rest = compared * (residual - compared_mean)
-    n = len(residual)
-    influence = (
-        treated * (residual - treated_mean)
-        - rest
-        - odds_influence @ (rest @ pieces.design / n)
-        - model_influence @ ((treated - compared) @ pieces.design / n)
+        return no_overlap
+    odds = weight * (1 - exposed) * probability / (1 - probability)
+    return Propensity(
+        design=design,
+        odds=np.where(probability < _TRIM, odds, 0.0),
+        score=weight * (exposed - probability),
+        bread=np.linalg.inv(information),
     )
-    return Contrast(effect=treated_mean - compared_mean, influence=influence)

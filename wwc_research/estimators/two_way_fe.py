@@ -8,7 +8,9 @@ ones; read it beside `callaway_santanna`.
 every cohort and at every distance from exposure.
 
 **Equation.** $y_{it} = \alpha_i + \lambda_t + \beta\,1[t \ge g_i] + x_{it}'\gamma + \varepsilon_{it}$,
-weighted by the sample's weights.
+weighted by the sample's weights. Further `effects` of the sample, any number, such as region, take the place of
+$\lambda_t$ by one effect for each of their levels at each time (`extra_effects = "by_time"`), or are added to it
+once (`plain`).
 
 **Standard errors.** By default CRV1 by the sample's cluster: $\frac{G}{G-1}\frac{n-1}{n-K}$ times the
 sandwich, $K$ without fixed effects nested in the clusters, $t$ with $G-1$ degrees of freedom, as in R's
@@ -29,6 +31,8 @@ Driscoll-Kraay and Newey-West take periods as the data have them: a missing wave
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
 from wwc_research.design.sample import Sample
@@ -37,7 +41,7 @@ from wwc_research.estimators import linear
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.estimators.linear import STD_ERRORS, StdErrors
 from wwc_research.estimators.options import Option, checked
-from wwc_research.estimators.rows import Rows, read_rows
+from wwc_research.estimators.rows import EffectKind, Rows, read_rows
 
 NAME = "two_way_fe"
 OPTIONS = (
@@ -47,43 +51,55 @@ OPTIONS = (
         default="cluster",
         allowed=STD_ERRORS,
     ),
+    Option(
+        name="extra_effects",
+        meaning="whether levels of the sample's further effects have one effect at each time, or one in all.",
+        default="by_time",
+        allowed=get_args(EffectKind),
+    ),
 )
 
 
-def estimate(sample: Sample, *, std_errors: StdErrors | None = None) -> Estimate:
+def estimate(
+    sample: Sample, *, std_errors: StdErrors | None = None, extra_effects: EffectKind | None = None
+) -> Estimate:
     """The coefficient of exposure in a regression with unit and time effects.
 
     Parameters
     ----------
     sample
-        Checked rows; `weight`, `covariates`, `comparison` and `anticipation` are honoured.
+        Checked rows; `weight`, `covariates`, `effects`, `comparison` and `anticipation` are honoured.
     std_errors
         `cluster` (default), `jackknife` (by cluster), `iid`, `hetero`, `two_way_cluster` (cluster and time),
-        `driscoll_kraay`, `newey_west`.
+        `driscoll_kraay`, `newey_west`, `cr2` (by cluster, with Satterthwaite degrees of freedom), `conley` (needs
+        latitude and longitude).
+    extra_effects
+        What the sample's `effects` are: `by_time` (default; region means region-by-year) or `plain`.
     """
-    options = checked({"std_errors": std_errors}, declared=OPTIONS, estimator=NAME)
-    rows = _without_anticipation(read_rows(sample))
+    given = {"std_errors": std_errors, "extra_effects": extra_effects}
+    options = checked(given, declared=OPTIONS, estimator=NAME)
+    rows = _without_anticipation(read_rows(sample, takes_effects=True))
     regressors = np.column_stack([rows.is_exposed.astype(float), rows.covariates])
     try:
         fit = linear.fit(
             rows.outcome,
             regressors,
-            effects=(rows.unit, rows.period),
+            effects=rows.fixed_effects(extra_effects or "by_time", estimator=NAME),
             weights=rows.weight,
             errors=rows.error_model(std_errors or "cluster"),
             optional_from=1,
         )
     except linear.CollinearError as error:
         raise EstimationError(
-            f"{NAME}: unit and time effects explain exposure wholly, so no comparison is left; add places "
-            "exposed at another time or never."
+            f"{NAME}: unit and time effects{' and further effects' * bool(rows.effects)} explain exposure wholly, so "
+            "no comparison is left; add places exposed at another time or never."
         ) from error
     return Estimate(
         estimator=NAME,
         estimand="effect of exposure, averaged over exposed units and times by regression weights",
         estimate=float(fit.coefficients[0]),
         std_error=float(fit.std_errors[0]),
-        df=fit.df,
+        df=fit.contrast_df(np.eye(len(fit.coefficients))[0]),
         n_obs=len(rows.outcome),
         n_units=rows.n_units,
         n_treated=rows.n_treated,
@@ -94,6 +110,7 @@ def estimate(sample: Sample, *, std_errors: StdErrors | None = None) -> Estimate
             **options,
             "comparison": rows.comparison,
             "anticipation": rows.anticipation,
+            "effects": list(rows.effects),
             "dropped_covariates": [rows.covariate_names[position - 1] for position in fit.dropped],
         },
     )

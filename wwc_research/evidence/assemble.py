@@ -9,13 +9,13 @@ import dataclasses
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from wwc_research import __version__, catalog, inference
-from wwc_research.catalog import Analysis, Plan, Treatment
+from wwc_research.catalog import Analysis, Headline, Plan, Treatment
 from wwc_research.design.balance import balance
 from wwc_research.design.baseline import Baseline, cross_section, long_difference
 from wwc_research.design.design import Design
@@ -25,11 +25,19 @@ from wwc_research.errors import EstimationError, InputError, listed
 from wwc_research.estimators import estimate as estimate_by_name
 from wwc_research.estimators import linear, matched_difference, method_card
 from wwc_research.estimators.estimate import Estimate
-from wwc_research.evidence import checks, multiplicity, verdict
+from wwc_research.estimators.precision import precision_weighted
+from wwc_research.estimators.rows import read_rows
+from wwc_research.estimators.wild_bootstrap import wild_cluster_bootstrap
+from wwc_research.evidence import checks, multiplicity, trust, verdict
 from wwc_research.evidence.evidence import Check, Evidence, Named
 from wwc_research.evidence.randomisation import Lottery, draw_lots
 from wwc_research.panel.panel import Panel
 from wwc_research.sources import raw
+
+TITLES: Final[dict[Headline, str]] = {
+    "imputation": "Imputation",
+    "callaway_santanna": "Callaway and Sant'Anna",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +64,13 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan) -> Evide
     analysis = plan.analyses[outcome]
     design = Design(outcome=catalog.outcome(outcome), treatment=catalog.treatment(treatment), analysis=analysis)
     sample = design.sample(panel)
-    headline = _headline(sample, analysis)
+    headline = _group_time(sample, analysis.headline, analysis=analysis)
     lottery = draw_lots(
         sample,
         generator=np.random.default_rng(plan.seed),
         draws=plan.verdict.draws,
         n_leads=plan.verdict.pre_trend_leads,
+        estimator=analysis.headline,
     )
     alternatives, compared = _alternatives(design, panel, sample=sample, plan=plan)
     estimates = {item.title: found for item, found in alternatives if found is not None}
@@ -76,6 +85,7 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan) -> Evide
         checks=(
             checks.pre_trends(lottery, rule=plan.verdict),
             *_checks(headline, sample, panel, plan=plan, design=design, others=estimates, compared=compared),
+            checks.as_populous(lottery, scale=design.outcome.scale, unit=design.outcome.unit),
             _one_unit(sample, lottery),
         ),
         q_value=None,
@@ -93,13 +103,8 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan) -> Evide
 
 def headline_title(analysis: Analysis) -> str:
     """How the headline estimate is called on a page."""
-    names = {
-        "callaway_santanna": "Callaway and Sant'Anna",
-        "two_way_fe": "Two-way fixed effects",
-        "event_study": "Event study (two-way fixed effects)",
-    }
     against = "not yet or never exposed" if analysis.comparison == "not_yet" else "never exposed"
-    return f"{names[analysis.headline]}, against {against}"
+    return f"{TITLES[analysis.headline]}, against {against}"
 
 
 def _named(title: str, found: Estimate, *, name: str) -> Named:
@@ -118,9 +123,12 @@ def _alternatives(
 
     def varied(**changes: object) -> Callable[[], Estimate]:
         changed = design.with_analysis(**changes)
-        return lambda: _headline(changed.sample(panel), changed.analysis)
+        return lambda: _group_time(changed.sample(panel), analysis.headline, analysis=changed.analysis)
 
+    analysis = design.analysis
+    other: Headline = "callaway_santanna" if analysis.headline == "imputation" else "imputation"
     ways: list[tuple[str, str, Callable[[], Estimate]]] = [
+        (other, TITLES[other], lambda: _group_time(sample, other, analysis=analysis)),
         ("two_way_fe", "Two-way fixed effects", lambda: estimate_by_name(sample, "two_way_fe")),
         (
             "event_study",
@@ -130,8 +138,18 @@ def _alternatives(
         ("matched_difference", "Nearest neighbours, change since the baseline", matched),
         ("never", "Against never exposed only", varied(comparison="never")),
         ("anticipation_1", "One year of anticipation", varied(anticipation=1)),
+        ("random_trends", "Each unit with a trend of its own", lambda: estimate_by_name(sample, "random_trends")),
     ]
-    if design.analysis.unit == "county" and design.analysis.also_by_place:
+    if "outcome_std_error" in sample.frame:
+        weighted = "Rows weighted by the survey's precision"
+        ways.append(
+            (
+                "precision",
+                weighted,
+                lambda: _group_time(precision_weighted(sample), analysis.headline, analysis=analysis),
+            )
+        )
+    if analysis.unit == "county" and analysis.also_by_place:
         ways.append(("by_place", "Cities as units, errors clustered by county", varied(unit="place")))
     found: list[tuple[Named, Estimate | None]] = []
     for name, title, way in ways:
@@ -190,9 +208,9 @@ def _checks(
     others: dict[str, Estimate],
     compared: _Comparison | None,
 ) -> tuple[Check, ...]:
-    treated = sample.frame.loc[sample.frame["cohort"].notna(), "cluster"].nunique()
     found = [
-        checks.treated_clusters(int(treated), rule=plan.verdict),
+        checks.treated_clusters(trust.inference_allowed(sample), rule=plan.verdict),
+        _small_samples(sample, plan=plan),
         checks.direction(headline, others=others),
         checks.balance(compared.balance if compared else (), rule=plan.verdict),
     ]
@@ -201,9 +219,37 @@ def _checks(
     return tuple(found)
 
 
-def _headline(sample: Sample, analysis: Analysis) -> Estimate:
-    """The planned estimator; leads are measured against the last period before exposure, as the lags are."""
-    return estimate_by_name(sample, analysis.headline, aggregation=analysis.aggregation, base_period="universal")
+def _small_samples(sample: Sample, *, plan: Plan) -> Check:
+    """Clustered, bias-reduced and bootstrapped inference on the same two-way regression."""
+    rows = read_rows(sample)
+    bootstrap = wild_cluster_bootstrap(
+        rows.outcome,
+        rows.is_exposed[:, None].astype(float),
+        column=0,
+        effects=(rows.unit, rows.period),
+        clusters=rows.cluster,
+        weights=rows.weight,
+        draws=plan.verdict.draws,
+        generator=np.random.default_rng(plan.seed),
+    )
+    return checks.small_samples(
+        estimate_by_name(sample, "two_way_fe"),
+        reduced=estimate_by_name(sample, "two_way_fe", std_errors="cr2"),
+        bootstrap=bootstrap,
+        size=plan.verdict.size,
+    )
+
+
+def _group_time(sample: Sample, name: Headline, *, analysis: Analysis) -> Estimate:
+    """An estimator of effects by cohort and time, averaged as planned."""
+    if name == "callaway_santanna":
+        # leads are measured against the last period before exposure, as the lags are
+        return estimate_by_name(sample, name, aggregation=analysis.aggregation, base_period="universal")
+    # with cohorts as small as ours the leave-out errors keep their coverage, the plain ones do not (92 % of 95 %)
+    found = estimate_by_name(sample, name, aggregation=analysis.aggregation, std_errors="bjs_leave_out")
+    if math.isfinite(found.std_error):
+        return found
+    return estimate_by_name(sample, name, aggregation=analysis.aggregation)
 
 
 def _judged(headline: Estimate, lottery: Lottery) -> dict[str, Any]:
@@ -219,7 +265,7 @@ def _judged(headline: Estimate, lottery: Lottery) -> dict[str, Any]:
         "std_error": std_error,
         "ci_low": low,
         "ci_high": high,
-        "p_value": max(headline.p_value, lottery.p_value),
+        "p_value": max(value for value in (lottery.p_value, headline.p_value) if not math.isnan(value)),
         "minimum_detectable_effect": inference.minimum_detectable_effect(std_error),
         "lot_p_value": lottery.p_value,
         "lot_std_error": lottery.std_error,
@@ -303,7 +349,7 @@ def _cross_section(design: Design, panel: Panel, *, plan: Plan) -> dict[str, Any
 
 def _notes(design: Design, panel: Panel, sample: Sample) -> Iterable[str]:
     outcome, analysis = design.outcome, design.analysis
-    if design.treatment.name == "certification":
+    if design.treatment.is_award:
         yield from _edition_notes(design)
     undated = panel.frame.loc[panel.frame[f"{design.treatment.name}_is_undated"], "label"].unique()
     if len(undated):

@@ -11,6 +11,8 @@ from typing import Any
 
 from wwc_research.catalog import VerdictRule
 from wwc_research.estimators.estimate import Estimate
+from wwc_research.estimators.few_clusters import SmallSample
+from wwc_research.estimators.wild_bootstrap import WildBootstrap
 from wwc_research.evidence.evidence import Check
 from wwc_research.evidence.randomisation import Lottery
 
@@ -69,14 +71,43 @@ def one_unit(lottery: Lottery, *, labels: Mapping[str, str]) -> Check:
     )
 
 
-def treated_clusters(count: int, *, rule: VerdictRule) -> Check:
-    """Are there enough exposed counties for the usual standard errors?"""
-    enough = count >= rule.minimum_treated_clusters
+def as_populous(lottery: Lottery, *, scale: float, unit: str) -> Check:
+    """Would places as populous as the exposed have differed anyway?
+
+    Parameters
+    ----------
+    scale, unit
+        From the unit of the estimate to that of the sentence.
+    """
+    mean, other = scale * lottery.placebo_mean, scale * lottery.estimate
+    share = abs(lottery.placebo_mean) / lottery.std_error if lottery.std_error > 0 else math.nan
     sentence = (
-        f"{count} counties have exposed units, at least the {rule.minimum_treated_clusters} the plan asks for."
+        f"Unexposed places as populous, drawn by lot, differ from the rest by {mean:+.2f} {unit} on average without "
+        f"any exposure. The estimate ({other:+.2f}) less that is {other - mean:+.2f}."
+    )
+    return Check(
+        name="as_populous",
+        asks="Do places as populous as the exposed move alike with the rest?",
+        result="cannot_tell" if math.isnan(share) else "passed" if share < 0.5 else "failed",
+        statistic=_number(lottery.placebo_mean),
+        sentence=sentence,
+    )
+
+
+def treated_clusters(allowed: SmallSample, *, rule: VerdictRule) -> Check:
+    """Are there enough exposed counties for the usual standard errors?
+
+    Counted are counties with exposed units or, where fewer, the effective number of clusters: a few large ones can
+    decide what many seem to.
+    """
+    count, effective = allowed.n_treated, allowed.effective
+    enough = count >= rule.minimum_treated_clusters and not effective < rule.minimum_treated_clusters
+    weight = f" They decide the estimate as {effective:.0f} counties of equal weight would." * (effective < count)
+    sentence = (
+        f"{count} counties have exposed units, at least the {rule.minimum_treated_clusters} the plan asks for.{weight}"
         if enough
         else f"Only {count} counties have exposed units; below {rule.minimum_treated_clusters} the usual standard "
-        "errors reject a true null far too often."
+        f"errors reject a true null far too often.{weight}"
     )
     return Check(
         name="treated_clusters",
@@ -84,6 +115,34 @@ def treated_clusters(count: int, *, rule: VerdictRule) -> Check:
         result="passed" if enough else "failed",
         statistic=float(count),
         sentence=sentence,
+    )
+
+
+def small_samples(plain: Estimate, *, reduced: Estimate, bootstrap: WildBootstrap, size: float) -> Check:
+    """Do methods for few clusters agree on the plain two-way regression?
+
+    Parameters
+    ----------
+    plain, reduced
+        The regression with CRV1 errors, and with bias-reduced ones and Satterthwaite degrees of freedom.
+    bootstrap
+        Its wild cluster bootstrap.
+    size
+        Level at which they are compared.
+    """
+    p_values = (plain.p_value, reduced.p_value, bootstrap.p_value)
+    said = (
+        f"Two-way fixed effects: clustered errors {_shown(p_values[0])}; bias-reduced errors {_shown(p_values[1])}; "
+        f"wild cluster bootstrap {_shown(p_values[2])}."
+    )
+    known = [value < size for value in p_values if math.isfinite(value)]
+    agree = len(known) == len(p_values) and len(set(known)) == 1
+    return Check(
+        name="small_samples",
+        asks="Do methods made for few clusters agree with the usual errors?",
+        result="passed" if agree else "failed" if len(known) == len(p_values) else "cannot_tell",
+        statistic=_number(p_values[2]),
+        sentence=said,
     )
 
 

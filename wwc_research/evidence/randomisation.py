@@ -1,18 +1,22 @@
 """Inference by lot: what the estimate and the leads would look like had chance drawn the exposed units.
 
-In: a Sample and a generator. Out: the placebo distribution of the group-time estimate and of its leads.
+In: a Sample and a generator. Out: the placebo distribution of the estimate and of its leads.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from wwc_research.catalog import Headline
 from wwc_research.design.sample import Sample
-from wwc_research.errors import EstimationError
+from wwc_research.errors import EstimationError, InputError, listed
+from wwc_research.estimators.drawn_imputations import imputed_average, imputed_leads
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -25,8 +29,10 @@ class Lottery:
     Attributes
     ----------
     estimate, p_value, std_error
-        The simple group-time average; the share of draws at least as far from zero (two-sided, with the real
-        assignment counted as one draw); the standard deviation over the draws.
+        The estimator's simple average; the share of draws at least as far from zero (two-sided, with the real
+        assignment counted as one draw); the root mean square of the draws.
+    placebo_mean
+        Mean of the draws: what units of the same strata differ by without any exposure. It is part of `std_error`.
     leads, lead_p_value
         Event times tested, and the p-value of their joint statistic (quadratic form in the draws' covariance).
     drift_p_value
@@ -41,6 +47,7 @@ class Lottery:
     estimate: float
     p_value: float
     std_error: float
+    placebo_mean: float
     leads: tuple[int, ...]
     lead_p_value: float
     drift_p_value: float
@@ -59,12 +66,20 @@ class _Cell:
     event_time: int
 
 
-def draw_lots(sample: Sample, *, generator: np.random.Generator, draws: int, n_leads: int) -> Lottery:
-    """Callaway and Sant'Anna's simple average and its leads under cohorts drawn by lot over the same units.
+def draw_lots(
+    sample: Sample,
+    *,
+    generator: np.random.Generator,
+    draws: int,
+    n_leads: int,
+    estimator: Headline = "imputation",
+) -> Lottery:
+    """The estimator's simple average and its leads under cohorts drawn by lot over the same units.
 
-    Cohort sizes and years are kept; which units make them up is drawn without replacement. Valid where units are
-    exchangeable had there been no effect (Fisher 1935; for difference-in-differences with few treated units
-    Conley and Taber 2011). Leads are measured against the last period before exposure.
+    Cohort sizes and years are kept; which units make them up is drawn without replacement, within groups of the
+    sample's column `stratum` where it has one. Valid where units of a group are exchangeable had there been no effect
+    (Fisher 1935; for difference-in-differences with few treated units Conley and Taber 2011). Leads are those of the
+    estimator; the drift is that of the group-time averages against the last period before exposure.
 
     Parameters
     ----------
@@ -76,35 +91,185 @@ def draw_lots(sample: Sample, *, generator: np.random.Generator, draws: int, n_l
         Number of assignments.
     n_leads
         Leads tested jointly at most, the nearest first; the drift is taken over all.
+    estimator
+        `imputation` or `callaway_santanna`.
 
     Raises
     ------
+    InputError
+        For another estimator.
     EstimationError
         Where no cohort has a period before and after exposure.
     """
+    if estimator not in get_args(Headline):
+        raise InputError(f"no lots can be drawn for {estimator!r}; allowed: {listed(get_args(Headline))}")
     outcomes, cohorts, times, units = _wide(sample)
-    sizes = [int((cohorts == cohort).sum()) for cohort in _values(cohorts)]
-    after, leads = _cells(sample, cohorts=_values(cohorts), times=times)
-    near = [cell for cell in leads if cell.event_time >= -1 - sample.anticipation - n_leads]
-    if not after:
-        raise EstimationError("no cohort has a period before and after exposure, so nothing can be drawn by lot")
     real = np.concatenate([np.flatnonzero(cohorts == cohort) for cohort in _values(cohorts)])[None, :]
-    order = np.tile(np.arange(len(cohorts)), (draws, 1))
-    lots = generator.permuted(order, axis=1)[:, : real.shape[1]]
-    estimate = _averages(outcomes, real, after, sizes=sizes)[0]
-    placebo = _averages(outcomes, lots, after, sizes=sizes)
+    lots = _lots(real[0], strata=_strata(sample, units), generator=generator, draws=draws)
+    cells = _GroupTime.of(sample, outcomes=outcomes, cohorts=cohorts, times=times, n_leads=n_leads)
+    if not cells.after:
+        raise EstimationError("no cohort has a period before and after exposure, so nothing can be drawn by lot")
+    judged: _GroupTime | _Imputed = cells
+    if estimator == "imputation":
+        judged = _Imputed(
+            outcomes=outcomes,
+            times=times,
+            cohorts=cohorts[real[0]],
+            anticipation=sample.anticipation,
+            n_leads=n_leads,
+        )
+    estimate = float(judged.averages(real)[0])
+    placebo = judged.averages(lots)
     placebo = placebo[np.isfinite(placebo)]
-    tested, lead_p_value = _lead_test(outcomes, real, lots, near, sizes=sizes)
+    tested, drawn, seen = judged.lead_terms(lots, real)
     return Lottery(
-        estimate=float(estimate),
+        estimate=estimate,
         p_value=float((1 + (np.abs(placebo) >= abs(estimate) * (1 - 1e-12)).sum()) / (1 + len(placebo))),
-        std_error=float(placebo.std(ddof=1)),
+        std_error=float(np.sqrt(np.mean(placebo**2))),
+        placebo_mean=float(placebo.mean()),
         leads=tested,
-        lead_p_value=lead_p_value,
-        drift_p_value=_drift_test(outcomes, real, lots, leads, sizes=sizes, base=-1 - sample.anticipation),
+        lead_p_value=_joint_p_value(drawn, seen),
+        drift_p_value=cells.drift_p_value(lots, real, base=-1 - sample.anticipation),
         draws=len(placebo),
-        without_one=_without_one(outcomes, real[0], after, sizes=sizes, units=units),
+        without_one={units[unit]: judged.without(place, real) for place, unit in enumerate(real[0])},
     )
+
+
+def _strata(sample: Sample, units: list[str]) -> Integers:
+    """Number of each unit's group; all of one group where the sample has none."""
+    if "stratum" not in sample.frame:
+        return np.zeros(len(units), dtype=np.int64)
+    named = sample.frame.groupby("unit")["stratum"].first().reindex(units)
+    return pd.factorize(named)[0].astype(np.int64)
+
+
+def _lots(real: Integers, *, strata: Integers, generator: np.random.Generator, draws: int) -> Integers:
+    """Units drawn for every place of `real`, each from the group of the unit that really holds it; (draws, places)."""
+    lots = np.empty((draws, len(real)), dtype=np.int64)
+    for stratum in np.unique(strata[real]):
+        members, places = np.flatnonzero(strata == stratum), np.flatnonzero(strata[real] == stratum)
+        lots[:, places] = generator.permuted(np.tile(members, (draws, 1)), axis=1)[:, : len(places)]
+    return lots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Imputed:
+    """Average and leads of the imputation estimator; `cohorts` has one entry an exposed unit."""
+
+    outcomes: Floats
+    times: Integers
+    cohorts: Floats
+    anticipation: int
+    n_leads: int
+
+    def averages(self, lots: Integers) -> Floats:
+        return imputed_average(
+            self.outcomes, times=self.times, drawn=lots, cohorts=self.cohorts, anticipation=self.anticipation
+        )
+
+    def lead_terms(self, lots: Integers, real: Integers) -> tuple[tuple[int, ...], Floats, Floats]:
+        """Event times, and the terms of the draws and of the real assignment; as many leads as can be told apart."""
+        for leads in range(self.n_leads, 0, -1):
+            seen = self._leads(real, leads=leads)
+            found = np.isfinite(seen[0])
+            if found.any():
+                drawn = self._leads(lots, leads=leads)
+                at = -1 - self.anticipation - np.flatnonzero(found)
+                return tuple(int(time) for time in at[::-1]), drawn[:, found][:, ::-1], seen[:, found][:, ::-1]
+        return (), np.zeros((len(lots), 0)), np.zeros((1, 0))
+
+    def _leads(self, lots: Integers, *, leads: int) -> Floats:
+        return imputed_leads(
+            self.outcomes,
+            times=self.times,
+            drawn=lots,
+            cohorts=self.cohorts,
+            leads=leads,
+            anticipation=self.anticipation,
+        )
+
+    def without(self, place: int, real: Integers) -> float:
+        """The real estimate with one exposed unit hidden."""
+        hidden = self.outcomes.copy()
+        hidden[real[0, place]] = np.nan
+        return float(replace(self, outcomes=hidden).averages(real)[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _GroupTime:
+    """Average and leads of the group-time effects, each against the last period before exposure.
+
+    `after` and `leads` are the cells of real event times after and before exposure, `near` the leads tested jointly,
+    `sizes` the units of each cohort.
+    """
+
+    outcomes: Floats
+    after: list[_Cell]
+    leads: list[_Cell]
+    near: list[_Cell]
+    sizes: list[int]
+
+    @classmethod
+    def of(cls, sample: Sample, *, outcomes: Floats, cohorts: Floats, times: Integers, n_leads: int) -> _GroupTime:
+        after, leads = _cells(sample, cohorts=_values(cohorts), times=times)
+        near = [cell for cell in leads if cell.event_time >= -1 - sample.anticipation - n_leads]
+        sizes = [int((cohorts == cohort).sum()) for cohort in _values(cohorts)]
+        return cls(outcomes=outcomes, after=after, leads=leads, near=near, sizes=sizes)
+
+    def averages(self, lots: Integers) -> Floats:
+        return _averages(self.outcomes, lots, self.after, sizes=self.sizes)
+
+    def lead_terms(self, lots: Integers, real: Integers) -> tuple[tuple[int, ...], Floats, Floats]:
+        """Event times, and the terms of the draws and of the real assignment, shape (draws or 1, leads)."""
+        return self._terms(self.near, lots, real)
+
+    def _terms(self, cells: list[_Cell], lots: Integers, real: Integers) -> tuple[tuple[int, ...], Floats, Floats]:
+        times = tuple(sorted({cell.event_time for cell in cells}))
+        by_time = [[cell for cell in cells if cell.event_time == time] for time in times]
+        drawn, seen = (
+            np.column_stack(
+                [np.zeros((len(rows), 0))]
+                + [_averages(self.outcomes, rows, same, sizes=self.sizes) for same in by_time]
+            )
+            for rows in (lots, real)
+        )
+        return times, drawn, seen
+
+    def drift_p_value(self, lots: Integers, real: Integers, *, base: int) -> float:
+        """Two-sided p-value by lot of the slope of all leads on event time, the base period at zero among them."""
+        times, drawn, seen = self._terms(self.leads, lots, real)
+        if len(times) < 2:
+            return math.nan
+        places = np.array([*times, base], dtype=float)
+        slope = (places - places.mean())[:-1] / ((places - places.mean()) ** 2).sum()
+        slopes, drift = drawn @ slope, abs(float((seen @ slope)[0]))
+        slopes = slopes[np.isfinite(slopes)]
+        if not math.isfinite(drift):
+            return math.nan
+        return float((1 + (np.abs(slopes) >= drift * (1 - 1e-12)).sum()) / (1 + len(slopes)))
+
+    def without(self, place: int, real: Integers) -> float:
+        """The real estimate with one exposed unit hidden; NaN where its cohort was it alone."""
+        owner = np.repeat(np.arange(len(self.sizes)), self.sizes)
+        hidden = self.outcomes.copy()
+        hidden[real[0, place]] = np.nan
+        fewer = [size - (number == owner[place]) for number, size in enumerate(self.sizes)]
+        cells = [cell for cell in self.after if fewer[cell.cohort] > 0]
+        if not cells:
+            return math.nan
+        return float(_averages(hidden, np.delete(real[0], place)[None, :], cells, sizes=fewer)[0])
+
+
+def _joint_p_value(drawn: Floats, seen: Floats) -> float:
+    """P-value by lot of all terms together: quadratic form in the covariance of the draws, shape (draws, terms)."""
+    drawn = drawn[np.isfinite(drawn).all(axis=1)]
+    if drawn.shape[1] == 0 or len(drawn) < 2 or not np.isfinite(seen).all():
+        return math.nan
+    precision = np.linalg.pinv(np.atleast_2d(np.cov(drawn, rowvar=False)))
+    centre = drawn.mean(axis=0)
+    statistics = np.einsum("ij,jk,ik->i", drawn - centre, precision, drawn - centre)
+    statistic = float(np.einsum("ij,jk,ik->i", seen - centre, precision, seen - centre)[0])
+    return float((1 + (statistics >= statistic * (1 - 1e-12)).sum()) / (1 + len(statistics)))
 
 
 def _values(cohorts: Floats) -> Floats:
@@ -114,7 +279,7 @@ def _values(cohorts: Floats) -> Floats:
 def _wide(sample: Sample) -> tuple[Floats, Floats, Integers, list[str]]:
     """Outcome by unit and time (NaN where not observed), cohort by unit (infinity = never), times, unit names."""
     frame = sample.frame
-    table = frame.pivot(index="unit", columns="time", values="outcome")
+    table = frame.pivot_table(index="unit", columns="time", values="outcome")
     cohorts = frame.groupby("unit")["cohort"].first().reindex(table.index).fillna(np.inf)
     return table.to_numpy(float), cohorts.to_numpy(float), table.columns.to_numpy(np.int64), list(table.index)
 
@@ -164,58 +329,3 @@ def _averages(outcomes: Floats, lots: Integers, cells: list[_Cell], *, sizes: li
     total = weights.sum(axis=1)
     summed = (weights * np.nan_to_num(values)).sum(axis=1)
     return np.divide(summed, total, out=np.full(len(lots), np.nan), where=total > 0)
-
-
-def _lead_test(
-    outcomes: Floats, real: Integers, lots: Integers, leads: list[_Cell], *, sizes: list[int]
-) -> tuple[tuple[int, ...], float]:
-    times = sorted({cell.event_time for cell in leads})
-    if not times:
-        return (), math.nan
-    by_time = [[cell for cell in leads if cell.event_time == time] for time in times]
-    drawn = np.stack([_averages(outcomes, lots, cells, sizes=sizes) for cells in by_time], axis=1)
-    seen = np.stack([_averages(outcomes, real, cells, sizes=sizes) for cells in by_time], axis=1)
-    drawn = drawn[np.isfinite(drawn).all(axis=1)]
-    precision = np.linalg.pinv(np.atleast_2d(np.cov(drawn, rowvar=False)))
-    centre = drawn.mean(axis=0)
-    statistics = np.einsum("ij,jk,ik->i", drawn - centre, precision, drawn - centre)
-    statistic = float(np.einsum("ij,jk,ik->i", seen - centre, precision, seen - centre)[0])
-    if not math.isfinite(statistic):
-        return tuple(times), math.nan
-    return tuple(times), float((1 + (statistics >= statistic * (1 - 1e-12)).sum()) / (1 + len(statistics)))
-
-
-def _drift_test(
-    outcomes: Floats, real: Integers, lots: Integers, leads: list[_Cell], *, sizes: list[int], base: int
-) -> float:
-    """Two-sided p-value by lot of the slope of the leads on event time, the base period at zero among them."""
-    times = sorted({cell.event_time for cell in leads})
-    if len(times) < 2:
-        return math.nan
-    places = np.array([*times, base], dtype=float)
-    slope = (places - places.mean())[:-1] / ((places - places.mean()) ** 2).sum()
-    by_time = [[cell for cell in leads if cell.event_time == time] for time in times]
-    drawn = sum(w * _averages(outcomes, lots, cells, sizes=sizes) for w, cells in zip(slope, by_time, strict=True))
-    seen = sum(w * _averages(outcomes, real, cells, sizes=sizes) for w, cells in zip(slope, by_time, strict=True))
-    drawn, drift = np.asarray(drawn), abs(float(np.asarray(seen)[0]))
-    drawn = drawn[np.isfinite(drawn)]
-    if not math.isfinite(drift):
-        return math.nan
-    return float((1 + (np.abs(drawn) >= drift * (1 - 1e-12)).sum()) / (1 + len(drawn)))
-
-
-def _without_one(
-    outcomes: Floats, real: Integers, after: list[_Cell], *, sizes: list[int], units: list[str]
-) -> dict[str, float]:
-    """The estimate with each exposed unit hidden in turn; its cohort counts one unit fewer."""
-    found = {}
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    for place, unit in enumerate(real):
-        hidden = outcomes.copy()
-        hidden[unit] = np.nan
-        fewer = [size - (k == owner[place]) for k, size in enumerate(sizes)]
-        kept = np.delete(real, place)[None, :]
-        cells = [cell for cell in after if fewer[cell.cohort] > 0]
-        if cells:
-            found[units[unit]] = float(_averages(hidden, kept, cells, sizes=fewer)[0])
-    return found

@@ -17,6 +17,7 @@ import pandas as pd
 from wwc_research import catalog
 from wwc_research.catalog import Variable
 from wwc_research.errors import DataError, InputError, listed
+from wwc_research.panel import doses
 from wwc_research.panel.areas import area_values_to_places
 from wwc_research.panel.panel import Panel, PanelColumn
 from wwc_research.sources import corrections, crosswalks, raw
@@ -57,11 +58,21 @@ def build_panel(raw_dir: Path, *, corrected: bool = True) -> Panel:
         filled = _to_places(values, variable, crosswalk=crosswalk, grid=grid)
         parts.append(filled)
         columns.append(_described(filled, variable, vintages=vintages, grid=grid))
-    treated, treatment_columns = _treatments(grid, raw_dir)
-    frame = pd.concat([*parts, treated], axis=1)
+    levels, level_columns = doses.level_columns(
+        grid,
+        raw.read_table(raw_dir, "certification/events"),
+        exposure_month=catalog.treatment("certification").exposure_month,
+    )
+    treated, treatment_columns = _treatments(grid, raw_dir, levels=levels[doses.LEVEL])
+    share = doses.county_share(
+        grid,
+        parts=raw.read_table(raw_dir, "crosswalks/place_county"),
+        counties=raw.read_table(raw_dir, "crosswalks/county_population"),
+    )
+    frame = pd.concat([*parts, treated, levels, share.rename(doses.COUNTY_SHARE)], axis=1)
     return Panel(
         frame=frame,
-        columns=(*columns, *treatment_columns),
+        columns=(*columns, *treatment_columns, *level_columns),
         data_hash=_inputs_hash(raw_dir),
         corrections=log,
     )
@@ -224,17 +235,22 @@ def _described(filled: pd.DataFrame, variable: Variable, *, vintages: Iterable[s
     )
 
 
-def _treatments(grid: pd.DataFrame, raw_dir: Path) -> tuple[pd.DataFrame, list[PanelColumn]]:
+def _treatments(grid: pd.DataFrame, raw_dir: Path, *, levels: pd.Series) -> tuple[pd.DataFrame, list[PanelColumn]]:
     """Cohort columns of the dated treatments, membership of the others, with their provenance."""
     columns: dict[str, np.ndarray] = {}
     described = []
     for treatment in catalog.treatments().values():
         table = raw.read_table(raw_dir, treatment.table)
-        if treatment.name == "certification":
+        if treatment.minimum_level:
+            name = f"{treatment.name}_cohort"
+            rows = doses.level_cohorts(grid.assign(dose=levels), table, level=treatment.minimum_level)
+            for field in ("cohort", "edition", "is_undated"):
+                columns[f"{treatment.name}_{field}"] = _mapped(grid, rows[field], field)
+        elif treatment.is_award:
             rows = timing.cohorts(table, exposure_month=treatment.exposure_month).set_index("place_id")
             for field in ("cohort", "edition", "level", "is_undated"):
-                columns[f"certification_{field}"] = _mapped(grid, rows[field], field)
-            name = "certification_cohort"
+                columns[f"{treatment.name}_{field}"] = _mapped(grid, rows[field], field)
+            name = f"{treatment.name}_cohort"
         elif treatment.kind == "dated":
             rows = _adoptions(table, exposure_month=treatment.exposure_month)
             name = f"{treatment.name}_cohort"

@@ -91,6 +91,21 @@ def numbers(table: Table, column: str, *, faults: Faults, advice: str = _PLAIN_N
     return Cells(values=np.where(infinite | vast, np.nan, values), unreadable=bad | infinite | vast)
 
 
+def numbers_within(table: Table, column: str, *, limits: tuple[float, float, bool], faults: Faults) -> Cells:
+    """Numbers of a column (NaN = empty) between two limits, the lower one included or not; others are faults."""
+    low, high, is_low_allowed = limits
+    read = numbers(table, column, faults=faults)
+    outside = (read.values < low) | (read.values > high) | ((read.values == low) & (not is_low_allowed))
+    if outside.any():
+        wanted = f"{'at least' if is_low_allowed else 'above'} {low:g}"
+        wanted += f" and at most {high:g}" if np.isfinite(high) else ""
+        faults.add(
+            f"column {column!r}, {table.where(outside)}: {table.values(column, outside)} where numbers {wanted} "
+            "must stand. Correct them, or leave the cells empty."
+        )
+    return Cells(values=np.where(outside, np.nan, read.values), unreadable=read.unreadable | outside)
+
+
 def whole_numbers(table: Table, column: str, *, faults: Faults) -> Cells:
     """Whole numbers of a column as floats (NaN = empty); anything else is a fault."""
     _, dates = as_floats(table.frame[column])

@@ -6,10 +6,11 @@ Everything is checked before anything is computed, and all faults of a file are 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,15 @@ from numpy.typing import NDArray
 from wwc_research.errors import Faults, listed
 from wwc_research.panel import columns
 from wwc_research.panel.tables import Flags, Table, read_table
+
+# Lowest and highest value of the columns that only some estimators need, and whether the lowest itself is allowed.
+OPTIONAL_RANGES: Final = {
+    "dose": (0.0, math.inf, True),
+    "at_risk": (0.0, math.inf, False),
+    "outcome_std_error": (0.0, math.inf, True),
+    "latitude": (-90.0, 90.0, True),
+    "longitude": (-180.0, 180.0, True),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +93,7 @@ def read_panel(
     covariates: Sequence[str] = (),
     cluster: str | None = None,
     weights: str | None = None,
+    optional: Mapping[str, str] | None = None,
     faults: Faults,
 ) -> CheckedFile:
     """Checked unit-time rows of a user's file, with every fault noted in `faults` (not raised).
@@ -100,6 +111,8 @@ def read_panel(
         Column of the groups that share shocks; the unit itself where not given. A unit stays in one cluster.
     weights
         Column of positive weights; 1 where not given.
+    optional
+        Column by name of `OPTIONAL_RANGES`: dose, at_risk, outcome_std_error, latitude, longitude.
     faults
         Where faults are gathered; the caller adds its own and raises once.
 
@@ -107,7 +120,8 @@ def read_panel(
     -------
     CheckedFile
         Frame with `unit` (text), `time` (whole), `outcome`, `cohort` (NaN = never), `cluster` (text),
-        `weight` and the covariates (see `covariate_names`); a column that the file lacks is absent.
+        `weight`, the optional columns and the covariates (see `covariate_names`); a column that the file lacks
+        is absent.
 
     Raises
     ------
@@ -116,7 +130,8 @@ def read_panel(
     """
     table = read_table(path)
     named = {"unit": unit, "time": time, "outcome": outcome, "cohort": cohort, "cluster": cluster}
-    roles = _roles(named | {"weights": weights}, covariates)
+    extra = dict(optional or {})
+    roles = _roles(named | {"weights": weights} | extra, covariates)
     _note_shared_roles(roles, faults=faults)
     intake = _Intake(table, there=_note_unusable_columns(table, roles, faults=faults), faults=faults)
     intake.take("unit", unit, columns.filled_texts, role="unit", faults=faults)
@@ -130,6 +145,8 @@ def read_panel(
     if weights is not None:
         intake.take("weight", weights, columns.positive_weights, faults=faults)
     intake.take("outcome", outcome, columns.measures, faults=faults)
+    for name, column in extra.items():
+        intake.take(name, column, columns.numbers_within, limits=OPTIONAL_RANGES[name], faults=faults)
     labels = dict(zip(covariate_names(covariates), covariates, strict=True))
     for name, column in labels.items():
         intake.take(name, column, columns.measures, faults=faults)
@@ -139,8 +156,8 @@ def read_panel(
     _note_changes(frame, "cohort", role="first exposed period", unreadable=intake.unreadable, faults=faults)
     if cluster is not None:
         _note_changes(frame, "cluster", role="cluster", unreadable=intake.unreadable, faults=faults)
-    frame, exclusions = _without_gaps(frame, {"outcome": outcome} | labels, unreadable=intake.unreadable)
-    _note_emptied(frame, (outcome, *covariates), faults=faults)
+    frame, exclusions = _without_gaps(frame, {"outcome": outcome} | extra | labels, unreadable=intake.unreadable)
+    _note_emptied(frame, (outcome, *extra.values(), *covariates), faults=faults)
     _note_constant(frame, outcome, sound=intake.sound, faults=faults)
     return CheckedFile(
         frame=frame,
@@ -236,7 +253,7 @@ def read_units(
 
 def covariate_names(covariates: Sequence[str]) -> list[str]:
     """Names of the covariates in a checked frame: their own, or `<name> (covariate)` where that is taken."""
-    fixed = {"unit", "time", "outcome", "cohort", "cluster", "weight", "treated"}
+    fixed = {"unit", "time", "outcome", "cohort", "cluster", "weight", "treated", *OPTIONAL_RANGES}
     return [f"{column} (covariate)" if column in fixed else column for column in covariates]
 
 

@@ -51,12 +51,15 @@ class Panel:
         Hash over the compiled tables it was built from.
     corrections
         What the declared corrections took out, one line each.
+    is_confidential
+        Whether a column holds scores of cities; such a panel is not written to a file.
     """
 
     frame: pd.DataFrame
     columns: tuple[PanelColumn, ...]
     data_hash: str
     corrections: tuple[str, ...] = ()
+    is_confidential: bool = False
 
     def column(self, name: str) -> PanelColumn:
         """Provenance of the column `name`."""
@@ -70,7 +73,18 @@ class Panel:
         return pd.DataFrame([dataclasses.asdict(column) for column in self.columns])
 
     def write(self, path: Path) -> None:
-        """Write the panel as Parquet with its provenance inside, beside first and then renamed."""
+        """Write the panel as Parquet with its provenance inside, beside first and then renamed.
+
+        Raises
+        ------
+        InputError
+            For a panel that holds cities' scores.
+        """
+        if self.is_confidential:
+            raise InputError(
+                f"{path}: not written, since the panel holds scores of cities, which are confidential; analyse it in "
+                "memory and publish aggregates only"
+            )
         import pyarrow as pa
         import pyarrow.parquet as pq
 

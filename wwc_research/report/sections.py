@@ -107,9 +107,12 @@ def event_study(evidence: Evidence) -> Block:
         f"{_excluding_zero(leads)} of {len(leads)} intervals exclude zero; after it they lie {_range(lags, outcome)}, "
         f"and {_excluding_zero(lags)} of {len(lags)} do."
     )
+    against = {
+        "imputation": "later years against all years before exposure, earlier ones against the years before them",
+    }.get(evidence.headline.name, "all measured against the last year before exposure")
     caption = (
         f"{evidence.headline.title}: estimates by years from first exposure with 95 % intervals (errors clustered by "
-        "county), all measured against the last year before exposure. Points left of the dashed line should lie near "
+        f"county), {against}. Points left of the dashed line should lie near "
         "zero if the compared groups moved alike before."
     )
     return title + html.figure(axes, alt=alt, caption=caption, data=data)

@@ -170,7 +170,7 @@ def not_to_claim(evidence: Evidence, outcome: Outcome, treatment: Treatment) -> 
         )
     else:
         lines.append(f"That {treatment.noun} causes the difference: {units(evidence)} chose to take part.")
-    if outcome.is_award_condition and treatment.name == "certification":
+    if outcome.is_award_condition and treatment.is_award:
         editions = (evidence.headline.estimate or {}).get("settings", {}).get("editions", [])
         used = "They count as exposed here." if "v3" in editions else "They do not count as exposed here."
         lines.append(

@@ -1,6 +1,7 @@
 """Geocorr files → which share of a city lives in which county or public-use microdata area.
 
-In: three county lists and two PUMA lists. Out: tables `place_county`, `puma_place_2010`, `puma_place_2020`.
+In: three county lists and two PUMA lists. Out: tables `place_county`, `county_population`,
+`puma_place_2010`, `puma_place_2020`.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ def read(publishers_dir: Path, *, scope: Scope) -> Reading:
         `place_county`: `place_id`, `period` (a key of `PERIODS`), `county_id`, `county_kind` (`county`, or
         `planning_region` for Connecticut from 2022), `population_count`, `county_share` (share of the
         place's residents; adds up to 1 over a place, period and kind), `basis` (the list it comes from).
+        `county_population`: `county_id`, `period`, `population_count` (all residents of the county, in places or
+        not, at the census of the list).
         `puma_place_2010`, `puma_place_2020`: `puma_id`, `place_id`, `population_count`, `puma_share` (of the
         PUMA's residents), `place_share` (of the place's residents), for the publisher's 486 places.
 
@@ -68,6 +71,7 @@ def read(publishers_dir: Path, *, scope: Scope) -> Reading:
     table = pd.concat([county, regions])[columns]
     tables = {
         "place_county": table.sort_values(columns[:4], ignore_index=True),
+        "county_population": pd.concat([_county_totals(period, lists) for period in PERIODS], ignore_index=True),
         "puma_place_2010": _puma_list(folder / "puma_to_place_2010.csv", "pop10", scope.places),
         "puma_place_2020": _puma_list(folder / "puma_to_place_2020.csv", "pop20", scope.places),
     }
@@ -104,6 +108,13 @@ def _period(period: str, lists: Mapping[str, pd.DataFrame], universe: set[str]) 
     if missing:
         raise DataError(f"crosswalks, {period}: no county list knows {listed(sorted(missing))}")
     return pd.concat(parts).assign(period=period, county_kind="county")
+
+
+def _county_totals(period: str, lists: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Residents of every county by the period's first list, whose rows also hold those who live in no place."""
+    totals = lists[_PREFERENCE[period][0]].groupby("county_id")["population_count"].sum().reset_index()
+    totals.insert(1, "period", period)
+    return totals
 
 
 def _shares(rows: pd.DataFrame) -> pd.DataFrame:

@@ -13,29 +13,27 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from wwc_research.atomic import written_whole
-from wwc_research.catalog.editions import Edition, criterion_ids, folded
+from wwc_research.catalog.editions import Criterion, Edition, folded
 from wwc_research.errors import Faults, InputError, listed
 from wwc_research.sources.certification import COUNTRY_PREFIX, foreign_id
 from wwc_research.sources.places import Match, Places
-from wwc_research.standard.responses import MET, NOT_ASSESSED, NOT_MET, Responses
+from wwc_research.standard.cells import KINDS, OWN_OUTCOME, Answer, Heads, Kind, Texts, own_standing
+from wwc_research.standard.responses import Responses
 from wwc_research.standard.scoring import Scores
 
-ANSWERS: Final = (
-    dict.fromkeys(("met", "yes", "y", "true", "1", "1.0"), MET)
-    | dict.fromkeys(("not met", "notmet", "unmet", "no", "n", "false", "0", "0.0"), NOT_MET)
-    | dict.fromkeys(("", "not assessed", "notassessed", "n/a", "na"), NOT_ASSESSED)
-)
 # The first of these that is filled decides which city a row is about.
 _PLACE = ("placeid", "place", "placeorname", "name", "city")
-_STATE, _DATE, _CRITERION, _RESPONSE, _EDITION = "state", "assessedon", "criterion", "response", "edition"
+_STATE, _DATE, _CRITERION, _EDITION = "state", "assessedon", "criterion", "edition"
+# Stands for a criterion that does not exist, so that the answer beside it is checked in the same pass.
+_ANY = Criterion(id="", practice="", name="")
 _SHOWN = 20
 
 
@@ -79,6 +77,14 @@ def read_assessments(path: str | Path, *, edition: Edition, places: Places) -> R
     id, alias or name. Responses are met / not met / not assessed, yes / no, true / false, 1 / 0 / blank. A column
     `edition`, where there is one, must agree. A criterion that is not in the file was not assessed.
 
+    Points and evidence may stand beside responses: long, in columns `points` and `evidence`; wide, in columns such as
+    `DM1 points` and `DM1 evidence`. Points run from 0 to what the criterion is worth, whole where that is whole; all of
+    them say met, fewer not met, so a response may be left out, and one that says otherwise is a fault. Evidence is
+    yes / no (accepted / not accepted); blank says nothing. See `score` for what counts.
+
+    An outcome of the city's own choice, where the edition knows one, is handed in as staff judge it: demonstrated /
+    not demonstrated / cannot tell, wide in a column `own_outcome`, long in a row whose criterion is `own_outcome`.
+
     Raises
     ------
     InputError
@@ -89,8 +95,9 @@ def read_assessments(path: str | Path, *, edition: Edition, places: Places) -> R
     faults = _ByRow(path.name)
     sheet = _read_sheet(path, faults)
     names = [name for name in _PLACE if sheet.column(name) is not None]
-    is_long = sheet.column(_CRITERION) is not None or sheet.column(_RESPONSE) is not None
-    wanted = (_DATE, _CRITERION, _RESPONSE) if is_long else (_DATE,)
+    answers = ("response",) if sheet.column("points") is None else ()
+    is_long = any(sheet.column(name) is not None for name in (_CRITERION, "response"))
+    wanted = (_DATE, _CRITERION, *answers) if is_long else (_DATE,)
     spoken = {_DATE: "assessed_on"}
     absent = ([] if names else ["place"]) + [spoken.get(name, name) for name in wanted if sheet.column(name) is None]
     if absent:
@@ -100,8 +107,8 @@ def read_assessments(path: str | Path, *, edition: Edition, places: Places) -> R
         )
     faults.raise_if_any()
     keys = _Keys(sheet, place=names, edition=edition, places=places, faults=faults)
-    grid = _long_grid if is_long else _wide_grid
-    cells = grid(sheet, keys, edition=edition, faults=faults)
+    read = _long_cells if is_long else _wide_cells
+    cells = read(sheet, keys, edition=edition, faults=faults)
     faults.raise_if_any()
     return _responses(cells, keys, edition=edition)
 
@@ -172,99 +179,119 @@ def _date(text: str) -> str | None:
     return text
 
 
-Cells = dict[tuple[tuple[str, str], str], int]
+@dataclass(slots=True)
+class _Cells:
+    """Answers by assessment and criterion, and the own outcome by assessment."""
+
+    answers: dict[tuple[tuple[str, str], str], Answer] = field(default_factory=dict)
+    own_outcomes: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
-def _long_grid(sheet: _Sheet, keys: _Keys, *, edition: Edition, faults: _ByRow) -> Cells:
-    """Answers by assessment and criterion from rows of one answer each."""
-    codes = criterion_ids(edition)
-    criterion, response = sheet.column(_CRITERION), sheet.column(_RESPONSE)
+def _long_cells(sheet: _Sheet, keys: _Keys, *, edition: Edition, faults: _ByRow) -> _Cells:
+    """Answers from rows of one answer each; a row whose criterion is `own_outcome` holds that judgement."""
+    heads = Heads(edition)
+    columns = {kind: at for kind in KINDS if (at := sheet.column(kind)) is not None}
+    criterion = sheet.column(_CRITERION)
     assert criterion is not None  # read_assessments has refused otherwise
-    assert response is not None
-    cells: Cells = {}
+    found = _Cells()
     first: dict[tuple[tuple[str, str], str], int] = {}
     for row, values in sheet.rows:
-        id_ = _criterion(values[criterion], codes)
-        answer = _answer(values[response], row=row, faults=faults)
-        if id_ is None:
-            faults.add(_no_criterion(values[criterion], edition), row=row)
+        said: list[str] = []
+        texts = {kind: values[at] for kind, at in columns.items()}
+        is_own = folded(values[criterion]) == OWN_OUTCOME
+        id_ = OWN_OUTCOME if is_own else heads.criterion(values[criterion])
+        own, answer = "", Answer()
+        if is_own:
+            own = own_standing(texts.get("response", ""), edition, faults=said)
+        elif id_ is None:
+            said.append(heads.unknown(values[criterion]))
+            Texts(response=texts.get("response", "")).answer(_ANY, faults=said)
+        else:
+            answer = Texts(**texts).answer(edition.criteria[id_], faults=said)
+        for text in said:
+            faults.add(text, row=row)
         key = keys.of_row.get(row)
         if id_ is None or key is None:
             continue
         if (key, id_) in first:
-            faults.add(f"criterion {id_} is answered a second time, first in row {first[key, id_]}; keep one", row=row)
+            name = "own_outcome" if is_own else f"criterion {id_}"
+            faults.add(f"{name} is answered a second time, first in row {first[key, id_]}; keep one", row=row)
         first.setdefault((key, id_), row)
-        cells[key, id_] = NOT_ASSESSED if answer is None else answer
-    return cells
-
-
-def _wide_grid(sheet: _Sheet, keys: _Keys, *, edition: Edition, faults: _ByRow) -> Cells:
-    """Answers by assessment and criterion from rows of one assessment each."""
-    codes = criterion_ids(edition)
-    reserved = {*_PLACE, _STATE, _DATE, _EDITION}
-    columns: dict[str, int] = {}
-    for position, label in enumerate(sheet.header):
-        if folded(label) in reserved:
-            continue
-        id_ = _criterion(label, codes)
-        if id_ is None:
-            faults.add(_no_criterion(label, edition), row=1)
-        elif id_ in columns:
-            faults.add(f"columns {sheet.header[columns[id_]]!r} and {label!r} are both {id_}; keep one", row=1)
+        if is_own:
+            found.own_outcomes[key] = own
         else:
-            columns[id_] = position
-    if not columns:
-        faults.add(
-            f"no column is a criterion of {edition.name}; head them with codes such as {_example(edition)}", row=1
-        )
-    cells: Cells = {}
+            found.answers[key, id_] = answer
+    return found
+
+
+def _wide_cells(sheet: _Sheet, keys: _Keys, *, edition: Edition, faults: _ByRow) -> _Cells:
+    """Answers from rows of one assessment each."""
+    columns = _wide_columns(sheet, edition=edition, faults=faults)
+    own_outcome = sheet.column(OWN_OUTCOME)
+    found = _Cells()
     first: dict[tuple[str, str], int] = {}
     for row, values in sheet.rows:
+        said: list[str] = []
+        answers = {}
+        for id_, by_kind in columns.items():
+            texts = Texts(**{kind: values[at] for kind, at in by_kind.items()})
+            answers[id_] = texts.answer(edition.criteria[id_], faults=said, where=f" under {id_}")
+        own = "" if own_outcome is None else own_standing(values[own_outcome], edition, faults=said)
+        for text in said:
+            faults.add(text, row=row)
         key = keys.of_row.get(row)
-        answers = {id_: _answer(values[at], row=row, faults=faults, column=id_) for id_, at in columns.items()}
         if key is None:
             continue
         if key in first:
             faults.add(f"is of the same city and date as row {first[key]}; keep one", row=row)
         first.setdefault(key, row)
-        cells |= {(key, id_): NOT_ASSESSED if answer is None else answer for id_, answer in answers.items()}
-    return cells
+        found.answers |= {(key, id_): answer for id_, answer in answers.items()}
+        found.own_outcomes[key] = own
+    return found
 
 
-def _criterion(text: str, codes: dict[str, str]) -> str | None:
-    """Id of a criterion by code, alias or name, also where both stand together (`DM1: Implementing ...`)."""
-    before = re.split(r"[:.–—]|\s-\s", text, maxsplit=1)[0]
-    return codes.get(folded(text)) or codes.get(folded(before))
+def _wide_columns(sheet: _Sheet, *, edition: Edition, faults: _ByRow) -> dict[str, dict[Kind, int]]:
+    """Positions of the columns by criterion and by what they say of it."""
+    heads = Heads(edition)
+    reserved = {*_PLACE, _STATE, _DATE, _EDITION, OWN_OUTCOME}
+    columns: dict[str, dict[Kind, int]] = {}
+    for position, label in enumerate(sheet.header):
+        if folded(label) in reserved:
+            continue
+        known = heads.column(label)
+        if known is None:
+            faults.add(heads.unknown(label), row=1)
+            continue
+        id_, kind = known
+        other = columns.setdefault(id_, {}).setdefault(kind, position)
+        if other != position:
+            what = id_ if kind == "response" else f"{kind} of {id_}"
+            faults.add(f"columns {sheet.header[other]!r} and {label!r} are both {what}; keep one", row=1)
+    if not columns:
+        faults.add(f"no column is a criterion of {edition.name}; head them with codes such as {heads.example()}", row=1)
+    alone = [id_ for id_, by_kind in columns.items() if set(by_kind) == {"evidence"}]
+    if alone:
+        faults.add(f"evidence of {listed(alone)} stands without a column of responses or points", row=1)
+    return columns
 
 
-def _example(edition: Edition) -> str:
-    return listed(edition.criteria, limit=3)
-
-
-def _no_criterion(text: str, edition: Edition) -> str:
-    known = listed(edition.criteria, limit=60)
-    return f"{text!r} is no criterion of {edition.name}, by code, name or alias. It has {known}"
-
-
-def _answer(text: str, *, row: int, faults: _ByRow, column: str = "") -> int | None:
-    """The answer as a small integer; None after noting a fault."""
-    plain = " ".join(text.lower().replace("_", " ").replace("-", " ").split())
-    if plain in ANSWERS:
-        return ANSWERS[plain]
-    where = f" under {column}" if column else ""
-    faults.add(f"response {text!r}{where} is none of met, not met and not assessed (1, 0, blank; yes, no)", row=row)
-    return None
-
-
-def _responses(cells: Cells, keys: _Keys, *, edition: Edition) -> Responses:
+def _responses(cells: _Cells, keys: _Keys, *, edition: Edition) -> Responses:
     assessments = sorted(set(keys.of_row.values()))
     row_of = {key: position for position, key in enumerate(assessments)}
     column_of = {id_: position for position, id_ in enumerate(edition.criteria)}
-    values = np.full((len(row_of), len(column_of)), NOT_ASSESSED, dtype=np.int8)
-    for (key, id_), answer in cells.items():
-        values[row_of[key], column_of[id_]] = answer
+    shape = (len(row_of), len(column_of))
+    empty = Answer()
+    values = np.full(shape, empty.response, dtype=np.int8)
+    points = np.full(shape, empty.points)
+    evidence = np.full(shape, empty.evidence, dtype=np.int8)
+    for (key, id_), answer in cells.answers.items():
+        at = row_of[key], column_of[id_]
+        values[at], points[at], evidence[at] = answer
     return Responses(
         values,
+        points=points if np.isfinite(points).any() else None,
+        evidence=evidence if (evidence != empty.evidence).any() else None,
+        own_outcome=[cells.own_outcomes.get(key, "") for key in assessments],
         place_ids=[place_id for place_id, _ in assessments],
         assessed_on=[when for _, when in assessments],
         names=[keys.shown[place_id] for place_id, _ in assessments],

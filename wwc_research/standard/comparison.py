@@ -289,5 +289,6 @@ def _rules(edition: Edition) -> dict[str, str]:
 def _outcomes_in_words(requirement: OutcomeRequirement | None) -> str:
     if requirement is None:
         return "none known"
-    names = listed(requirement.outcomes, limit=20)
+    own = ("an outcome of the city's own choice",) if requirement.has_own_choice else ()
+    names = listed((*requirement.outcomes, *own), limit=20)
     return f"at least {requirement.at_least} of {names}, by {' or '.join(requirement.readings)}"

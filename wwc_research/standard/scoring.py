@@ -14,11 +14,20 @@ from numpy.typing import NDArray
 
 from wwc_research.catalog.editions import Edition, OutcomeRequirement, TieRule
 from wwc_research.errors import Faults, listed
-from wwc_research.standard.responses import MET, NOT_ASSESSED, Confidential, Responses
+from wwc_research.standard.responses import (
+    KEYS,
+    MET,
+    NOT_ASSESSED,
+    NOT_MET,
+    REFUSED,
+    Confidential,
+    Responses,
+)
 
 Standing = Literal["demonstrated", "not demonstrated", "cannot tell"]
 
 LEVELS: Final = ("none", "silver", "gold", "platinum")
+OWN_OUTCOME: Final = "own_outcome"
 
 Flags = NDArray[np.bool_]
 # Shares are compared with published whole percentages; this is far below one point of any edition.
@@ -67,6 +76,8 @@ class Scores(Confidential):
         Flags.
     place_id, assessed_on
         Text arrays of keys.
+    is_simulated
+        Whether the places are invented.
     """
 
     __slots__ = (
@@ -76,6 +87,7 @@ class Scores(Confidential):
         "criteria_total",
         "edition",
         "is_certified",
+        "is_simulated",
         "level",
         "level_by_points",
         "place_id",
@@ -97,6 +109,7 @@ class Scores(Confidential):
         practice_shares: pd.DataFrame,
         level_by_points: NDArray[np.object_],
         is_certified: Flags,
+        is_simulated: bool,
         reasons: _Reasons,
     ) -> None:
         self.edition = edition
@@ -108,13 +121,15 @@ class Scores(Confidential):
         self.level_by_points = level_by_points
         self.level: NDArray[np.object_] = np.where(is_certified, level_by_points, "none")
         self.is_certified = is_certified
+        self.is_simulated = is_simulated
         self.place_id: NDArray[np.object_] = keys["place_id"].to_numpy(dtype=object)
         self.assessed_on: NDArray[np.object_] = keys["assessed_on"].to_numpy(dtype=object)
         self._names: NDArray[np.object_] = keys["name"].to_numpy(dtype=object)
         self._reasons = reasons
 
     def __repr__(self) -> str:
-        return f"<Scores: {len(self):,} assessments under {self.edition}, confidential>"
+        label = "SIMULATED, handled as confidential" if self.is_simulated else "confidential"
+        return f"<Scores: {len(self):,} assessments under {self.edition}, {label}>"
 
     def __len__(self) -> int:
         """How many assessments were scored."""
@@ -160,10 +175,11 @@ def score(
 ) -> Scores:
     """Points, shares, level and decision of every assessment under an edition.
 
-    A criterion counts its points where it is met and all its prerequisites count; not assessed counts nothing. The
-    level follows the share of all points. Certified is who reaches a level, meets every core criterion (where the
-    edition requires them; a prerequisite blocks points only, so a blocked core criterion is met) and does not fail
-    the outcome requirement.
+    A criterion counts its points where it is met and all its prerequisites count; not assessed counts nothing. Points
+    below the full ones count as they are, but the criterion is not met: as a core criterion it stops certification,
+    as a prerequisite it blocks. A response whose evidence was not accepted counts as not met. The level follows the
+    share of all points. Certified is who reaches a level, meets every core criterion (where the edition requires them;
+    a prerequisite blocks points only, so a blocked core criterion is met) and does not fail the outcome requirement.
 
     Parameters
     ----------
@@ -171,8 +187,10 @@ def score(
         Level of a total in a hole between two bands, `down` or `up`; the edition's own where not given.
     outcomes
         place_id → outcome → `demonstrated`, `not demonstrated` or `cannot tell`. The outcome requirement is judged
-        for the places that stand here; for others the decision is made without it and says "outcome not assessed".
-        What cannot be told is not demonstrated.
+        for the places that stand here, and for assessments whose responses hold the city's own outcome; for others the
+        decision is made without it and says "outcome not assessed". What cannot be told is not demonstrated. Where the
+        edition knows an outcome of the city's own choice it may stand here as `own_outcome`; that of the assessment
+        itself goes before it.
 
     Raises
     ------
@@ -182,32 +200,41 @@ def score(
     """
     rule = edition.tie_rule if tie_rule is None else tie_rule
     _check(responses, edition, rule=rule, outcomes=outcomes)
-    frame = responses.confidential_frame()
-    values = frame[list(edition.criteria)].to_numpy()
-    met = values == MET
+    columns = list(edition.criteria)
+    frame = responses.confidential_frame(what="own_outcome")
+    said = responses.confidential_frame()[columns].to_numpy()
+    part = responses.confidential_frame(what="points")[columns].to_numpy()
+    refused = responses.confidential_frame(what="evidence")[columns].to_numpy() == REFUSED
+    values = np.where(refused & (said == MET), NOT_MET, said)
+    in_part = np.isfinite(part) & ~refused
     weights = np.array([criterion.points for criterion in edition.criteria.values()], dtype=float)
-    counts = counting(met, edition)
-    points = (counts * weights).sum(axis=1)
+    counts = counting(values == MET, edition)
+    counts_in_part = in_part & _unblocked(counts, edition)
+    earned = counts * weights + np.where(counts_in_part, part, 0.0)
+    points = earned.sum(axis=1)
     reasons = _Reasons()
-    passes = _core_passes(values, edition, reasons=reasons)
-    passes &= _outcome_passes(frame["place_id"], edition.outcome_requirement, outcomes=outcomes, reasons=reasons)
+    passes = _core_passes(values, in_part, edition, reasons=reasons)
+    passes &= _outcome_passes(frame, edition.outcome_requirement, outcomes=outcomes, reasons=reasons)
     share, level = _levels(points, edition, rule=rule)
     is_certified = passes & (level != "none")
     _say_totals(points, level, edition, rule=rule, passes=passes, reasons=reasons)
-    _say_blocked(met, counts, edition, reasons=reasons)
+    _say_refused(refused & (said == MET), refused & np.isfinite(part), edition, reasons=reasons)
+    _say_in_part(np.where(counts_in_part, part, np.nan), edition, reasons=reasons)
+    _say_blocked(values == MET, in_part, counts, edition, reasons=reasons)
     unassessed = (values == NOT_ASSESSED).sum(axis=1)
     for number in np.unique(unassessed[unassessed > 0]):
         reasons.add(f"{number} of {len(edition.criteria)} criteria not assessed: no points", unassessed == number)
     return Scores(
-        frame[["place_id", "name", "assessed_on"]],
+        frame[list(KEYS)],
         edition=edition.name,
         tie_rule=rule,
         points=points,
         share=share,
         criteria_total=edition.criteria_total if edition.total_is_known else None,
-        practice_shares=_practice_shares(counts * weights, weights, edition),
+        practice_shares=_practice_shares(earned, weights, edition),
         level_by_points=level,
         is_certified=is_certified,
+        is_simulated=responses.is_simulated,
         reasons=reasons,
     )
 
@@ -228,6 +255,16 @@ def counting(met: Flags, edition: Edition) -> Flags:
         if np.array_equal(before, counts):
             break
     return counts
+
+
+def _unblocked(counts: Flags, edition: Edition) -> Flags:
+    """Which criteria have no prerequisite that does not count."""
+    position = {name: column for column, name in enumerate(edition.criteria)}
+    free = np.ones(counts.shape, dtype=bool)
+    for name, criterion in edition.criteria.items():
+        for required in criterion.requires:
+            free[:, position[name]] &= counts[:, position[required]]
+    return free
 
 
 def level_of(points: float, edition: Edition, *, tie_rule: TieRule | None = None) -> str:
@@ -256,7 +293,7 @@ def _check(
         wrong = listed(repr(text) for text in sorted(standings - set(get_args(Standing))))
         faults.add(f"outcomes are said to be {wrong}; allowed: {listed(get_args(Standing))}")
     if outcomes and edition.outcome_requirement is not None:
-        wanted = edition.outcome_requirement.outcomes
+        wanted = _outcome_names(edition.outcome_requirement)
         foreign = sorted({name for given in outcomes.values() for name in given} - set(wanted))
         if foreign:
             faults.add(
@@ -300,41 +337,48 @@ def _hole(pct: NDArray[np.float64], bands: list[Any], *, position: int) -> Flags
     return above & (pct < bands[position].minimum_pct - _ROUNDING)
 
 
-def _core_passes(values: NDArray[np.int8], edition: Edition, *, reasons: _Reasons) -> Flags:
+def _core_passes(values: NDArray[np.int8], in_part: Flags, edition: Edition, *, reasons: _Reasons) -> Flags:
     passes = np.ones(len(values), dtype=bool)
     if not edition.core_required:
         return passes
     for column, criterion in enumerate(edition.criteria.values()):
         if criterion.is_core:
             answer = values[:, column]
-            reasons.add(f"core criterion {criterion.id} not met", (answer != MET) & (answer != NOT_ASSESSED))
+            partly = in_part[:, column]
+            reasons.add(f"core criterion {criterion.id} met in part only", partly)
+            reasons.add(f"core criterion {criterion.id} not met", (answer == NOT_MET) & ~partly)
             reasons.add(f"core criterion {criterion.id} not assessed", answer == NOT_ASSESSED)
             passes &= answer == MET
     return passes
 
 
 def _outcome_passes(
-    place_ids: pd.Series,
+    frame: pd.DataFrame,
     requirement: OutcomeRequirement | None,
     *,
     outcomes: Mapping[str, Mapping[str, Standing]] | None,
     reasons: _Reasons,
 ) -> Flags:
-    """True where the outcome requirement is met or cannot be judged for want of outcomes."""
-    n = len(place_ids)
+    """True where the outcome requirement is met or cannot be judged for want of outcomes.
+
+    The frame has place_id and own_outcome, a row an assessment.
+    """
+    n = len(frame)
     if requirement is None:
         return np.ones(n, dtype=bool)
     shown = np.zeros(n, dtype=int)
     unclear = np.zeros(n, dtype=int)
     judged = np.zeros(n, dtype=bool)
-    for name in requirement.outcomes:
+    for name in _outcome_names(requirement):
         given = {place: standings[name] for place, standings in (outcomes or {}).items() if name in standings}
-        standing = place_ids.map(given)
+        standing = frame["place_id"].map(given)
+        if name == OWN_OUTCOME:
+            standing = frame["own_outcome"].where(frame["own_outcome"] != "", standing)
         judged |= standing.notna().to_numpy(dtype=bool)
         shown += (standing == "demonstrated").to_numpy(dtype=bool)
         unclear += (standing.isna() | (standing == "cannot tell")).to_numpy(dtype=bool)
     failed = judged & (shown < requirement.at_least)
-    wanted = f"{requirement.at_least} of {listed(requirement.outcomes)}"
+    wanted = f"{requirement.at_least} of {listed(_outcome_names(requirement))}"
     reasons.add("outcome not assessed", ~judged)
     for number in np.unique(shown[judged]):
         said = f"outcome requirement {'met' if number >= requirement.at_least else 'not met'}: {number} demonstrated"
@@ -343,6 +387,11 @@ def _outcome_passes(
         reasons.add(f"{said}, wanted {wanted}", alike & ~may_tell)
         reasons.add(f"{said}, others cannot be told, wanted {wanted}", alike & may_tell)
     return ~failed
+
+
+def _outcome_names(requirement: OutcomeRequirement) -> tuple[str, ...]:
+    """Names under which standings may be given, that of the city's own choice last."""
+    return (*requirement.outcomes, OWN_OUTCOME) if requirement.has_own_choice else requirement.outcomes
 
 
 def _say_totals(
@@ -377,16 +426,35 @@ def _say_totals(
             reasons.add(f"{said} would be {name}", same & ~passes)
 
 
-def _say_blocked(met: Flags, counts: Flags, edition: Edition, *, reasons: _Reasons) -> None:
-    """A sentence for each criterion that is met and counts nothing, naming the prerequisite that stops it."""
+def _say_refused(met: Flags, in_part: Flags, edition: Edition, *, reasons: _Reasons) -> None:
+    """A sentence for each criterion whose evidence was not accepted."""
+    for column, name in enumerate(edition.criteria):
+        reasons.add(f"{name} said to be met, evidence not accepted", met[:, column])
+        reasons.add(f"{name} said to be met in part, evidence not accepted", in_part[:, column])
+
+
+def _say_in_part(points: NDArray[np.float64], edition: Edition, *, reasons: _Reasons) -> None:
+    """A sentence for each criterion of which some points count, NaN where none in part do."""
+    for column, (name, criterion) in enumerate(edition.criteria.items()):
+        for number in np.unique(points[np.isfinite(points[:, column]), column]):
+            said = f"{name} met in part: {_plain_number(number)} of {_plain_number(criterion.points)} points"
+            reasons.add(said, points[:, column] == number)
+
+
+def _say_blocked(met: Flags, in_part: Flags, counts: Flags, edition: Edition, *, reasons: _Reasons) -> None:
+    """A sentence for each criterion that is met, perhaps in part, and counts nothing, and what stops it."""
     position = {name: column for column, name in enumerate(edition.criteria)}
     for name, criterion in edition.criteria.items():
-        stopped = met[:, position[name]] & ~counts[:, position[name]]
-        for required in criterion.requires:
-            column = position[required]
-            reasons.add(f"{name} met but its prerequisite {required} is not: no point", stopped & ~met[:, column])
-            blocked = stopped & met[:, column] & ~counts[:, column]
-            reasons.add(f"{name} met but its prerequisite {required} is itself blocked: no point", blocked)
+        own = position[name]
+        for said, stopped in ((f"{name} met", met[:, own] & ~counts[:, own]), (f"{name} met in part", in_part[:, own])):
+            for required in criterion.requires:
+                column = position[required]
+                partly = in_part[:, column]
+                blocked = met[:, column] & ~counts[:, column]
+                short = f"{said} but its prerequisite {required} is"
+                reasons.add(f"{short} met in part only: no point", stopped & partly)
+                reasons.add(f"{short} not: no point", stopped & ~met[:, column] & ~partly)
+                reasons.add(f"{short} itself blocked: no point", stopped & blocked)
 
 
 def _practice_shares(scored: NDArray[np.float64], weights: NDArray[np.float64], edition: Edition) -> pd.DataFrame:

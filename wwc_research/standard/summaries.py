@@ -27,6 +27,8 @@ class PublicSummary:
 
     Attributes
     ----------
+    is_simulated
+        Whether the cities are made up; say so wherever the numbers are shown.
     cities_count
         Cities, each by its last assessment.
     levels
@@ -39,6 +41,7 @@ class PublicSummary:
 
     edition: str
     k: int
+    is_simulated: bool
     cities_count: int
     levels: pd.DataFrame
     practices: pd.DataFrame
@@ -87,6 +90,7 @@ def public_summary(
     return PublicSummary(
         edition=scores.edition,
         k=k,
+        is_simulated=scores.is_simulated,
         cities_count=len(last),
         levels=_levels_table(scores.level[last], k=k),
         practices=pd.DataFrame(

@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # 03 Methods: the same truth, seen by different estimators
+# # 04 Methods: the same truth, seen by different estimators
 #
 # Before an estimator is let near real data it has to recover an effect that was planted. **Everything in the first half
 # of this notebook is simulated.** The second half puts the same estimators to one real outcome.

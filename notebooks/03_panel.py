@@ -12,7 +12,7 @@
 # ---
 
 # %% [markdown]
-# # 02 Panel: from figures to a comparison
+# # 03 Panel: from figures to a comparison
 #
 # The city-year panel holds every US place of 30,000 people or more, 2006-2024. This notebook shows what it covers, how
 # a design chooses who is compared with whom, and what is lost on the way, with reasons.
