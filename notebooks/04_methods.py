@@ -33,6 +33,8 @@ from wwc_research import catalog
 from wwc_research.design.design import Design
 from wwc_research.design.sample import Sample
 from wwc_research.estimators import estimate, method_card
+from wwc_research.evidence.randomisation import draw_lots
+from wwc_research.evidence.trust import inference_allowed
 from wwc_research.panel.build import build_panel
 from wwc_research.report import plots
 from wwc_research.sources.synthetic import staggered_world
@@ -59,13 +61,21 @@ simulated = Sample(
     frame=world.frame[["unit", "time", "outcome", "cohort"]].assign(cluster=world.frame["county"], weight=1.0),
     comparison="not_yet",
 )
-found = {name: estimate(simulated, name) for name in ("callaway_santanna", "two_way_fe", "event_study")}
+NAMES = ("imputation", "callaway_santanna", "sun_abraham", "extended_twfe", "two_stage", "two_way_fe", "event_study")
+found = {name: estimate(simulated, name) for name in NAMES}
 pd.DataFrame(
     {
         name: {"estimate": item.estimate, "std_error": item.std_error, "truth (simple average)": world.simple_att}
         for name, item in found.items()
     }
 ).T.round(3)
+
+# %% [markdown]
+# Two-way fixed effects are far off, and Goodman-Bacon's decomposition shows why: much of their weight lies on
+# comparisons of cities exposed later with cities exposed already, whose effects are still growing.
+
+# %%
+pd.DataFrame(estimate(simulated, "goodman_bacon").settings["shares"]).T.round(3)
 
 # %% [markdown]
 # The event study's mean counts every distance from exposure once, so its target differs from the simple average. The
@@ -86,7 +96,7 @@ design = Design(
     analysis=catalog.plan().analyses[outcome],
 )
 sample = design.sample(build_panel(Path(raw_dir)))
-real = {name: estimate(sample, name) for name in ("callaway_santanna", "two_way_fe", "event_study")}
+real = {name: estimate(sample, name) for name in NAMES}
 scale = catalog.outcome(outcome).scale
 pd.DataFrame(
     {
@@ -101,6 +111,18 @@ pd.DataFrame(
 ).T.round(2)
 
 # %% [markdown]
+# ## Which errors to trust
+# With few treated cities the usual standard errors are too small. A rule declared beforehand says what to trust, from
+# the number of treated clusters and from how evenly they decide the estimate; cities drawn by lot show what chance
+# does.
+
+# %%
+print(inference_allowed(sample).why)
+lots = draw_lots(sample, generator=np.random.default_rng(seed), draws=999, n_leads=5)
+clustered = real["imputation"]
+print(f"clustered: p = {clustered.p_value:.3f}; by lot, within groups by population: p = {lots.p_value:.3f}")
+
+# %% [markdown]
 # ## How few treated units each cell rests on
 
 # %%
@@ -111,4 +133,4 @@ pd.DataFrame([term.as_dict() for term in real["callaway_santanna"].group_time]).
 # What an estimator assumes and how its errors are computed is printed on every page.
 
 # %%
-print(method_card("callaway_santanna"))
+print(method_card("imputation"))

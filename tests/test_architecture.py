@@ -51,13 +51,23 @@ def test_each_source_and_each_estimator_stands_under_its_independence_contract()
     assert set(load_sources()) == sources
 
 
+def test_the_package_imports_no_oracle():
+    """Peers of ours are wanted for benchmarks alone, and stand in no lock."""
+    oracles = {requirement_name(item) for item in settings()["project"]["optional-dependencies"]["oracle"]}
+    assert len(oracles) == 5
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert [name for name in oracles if f"\n{name}==" in lock] == []
+    text = "".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    assert [name for name in oracles if f"import {name.replace('-', '_')}" in text] == []
+
+
 def requirement_name(text: str) -> str:
     return re.split(r"[<>=\[ ]", text, maxsplit=1)[0].lower()
 
 
 def test_environment_yml_asks_for_what_pyproject_asks_for():
     project = settings()["project"]
-    extras = [item for group in project["optional-dependencies"].values() for item in group]
+    extras = [item for name in ("lab", "dev") for item in project["optional-dependencies"][name]]
     wanted = [*project["dependencies"], *extras]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     conda_names = {"matplotlib-base": "matplotlib", "nbconvert-core": "nbconvert"}
@@ -77,7 +87,7 @@ def test_the_lock_pins_every_requirement_with_hashes_and_names_no_registry():
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     pinned = dict(re.findall(r"^([a-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;]+)", lock, flags=re.M))
     project = settings()["project"]
-    extras = [item for group in project["optional-dependencies"].values() for item in group]
+    extras = [item for name in ("lab", "dev") for item in project["optional-dependencies"][name]]
     missing = {requirement_name(item) for item in [*project["dependencies"], *extras]} - set(pinned)
     assert missing == set()
     assert lock.count("--hash=sha256:") > len(pinned)
