@@ -130,3 +130,12 @@ def test_places_as_populous_that_move_alike_pass_and_those_that_do_not_are_subtr
     assert apart.result == "failed"
     assert "differ from the rest by -4.00 percentage points" in apart.sentence
     assert "The estimate (+10.00) less that is +14.00." in apart.sentence
+
+
+def test_neighbours_that_moved_fail_and_those_that_did_not_pass():
+    moved = checks.spillover(estimate(0.2), why="", scale=100, unit="points")
+    still = checks.spillover(estimate(0.01), why="", scale=100, unit="points")
+    assert (moved.result, still.result) == ("failed", "passed")
+    assert "changed by +20.00 points" in moved.sentence
+    unknown = checks.spillover(None, why="Nobody has a neighbour.", scale=100, unit="points")
+    assert (unknown.result, unknown.sentence) == ("cannot_tell", "Nobody has a neighbour.")

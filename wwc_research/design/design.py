@@ -16,6 +16,7 @@ from wwc_research.catalog import Analysis, Outcome, Treatment
 from wwc_research.design.sample import Exclusion, Sample
 from wwc_research.errors import EstimationError, InputError, listed
 from wwc_research.panel.panel import Panel
+from wwc_research.standard.regions import region_of_state
 from wwc_research.standard.timing import LEVEL_DOSE
 
 MAIN_COUNTY = "_main_county"
@@ -87,7 +88,10 @@ class Design:
         frame = frame.assign(cohort=frame["cohort"].where(~later), weight=1.0)
         self._require_contrast(frame)
         frame = frame.assign(stratum=_size_strata(frame, groups=self.analysis.size_strata))
-        columns = ["unit", "time", "outcome", "cohort", "cluster", "weight", "label", "n_places", "people", "stratum"]
+        # codes of places and of counties both begin with the state's
+        frame["region"] = frame["unit"].str[:2].map(region_of_state)
+        columns = ["unit", "time", "outcome", "cohort", "cluster", "weight", "label"]
+        columns += ["n_places", "people", "stratum", "region"]
         if self.dose:
             frame = frame.assign(dose=frame["dose"].where(frame["time"] >= frame["cohort"], 0.0))
             columns.append("dose")

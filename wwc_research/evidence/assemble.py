@@ -18,9 +18,9 @@ from wwc_research import __version__, catalog, inference
 from wwc_research.catalog import Analysis, Headline, Plan, Treatment
 from wwc_research.design.balance import balance
 from wwc_research.design.baseline import Baseline, cross_section, long_difference
-from wwc_research.design.design import Design
+from wwc_research.design.design import PEOPLE_SHARE, Design
 from wwc_research.design.matching import Matches, nearest
-from wwc_research.design.sample import Sample
+from wwc_research.design.sample import Exclusion, Sample
 from wwc_research.errors import EstimationError, InputError, listed
 from wwc_research.estimators import estimate as estimate_by_name
 from wwc_research.estimators import linear, matched_difference, method_card
@@ -149,6 +149,29 @@ def _alternatives(
                 lambda: _group_time(precision_weighted(sample), analysis.headline, analysis=analysis),
             )
         )
+    by_people, by_region = _weighted_by_people(sample), dataclasses.replace(sample, effects=("region",))
+    ways += [
+        (
+            "population",
+            "Units weighted by their population",
+            lambda: _group_time(by_people, analysis.headline, analysis=analysis),
+        ),
+        (
+            "region_by_year",
+            "Two-way fixed effects within census regions",
+            lambda: estimate_by_name(by_region, "two_way_fe"),
+        ),
+    ]
+    if analysis.unit == "county" and analysis.also_by_place:
+        shares = dataclasses.replace(design, dose=PEOPLE_SHARE)
+        title = "Per whole county exposed, by share of its people (two-way fixed effects)"
+        ways.append(
+            (
+                "people_share",
+                title,
+                lambda: estimate_by_name(shares.sample(panel), "dose_response", estimand="twfe"),
+            )
+        )
     if analysis.unit == "county" and analysis.also_by_place:
         ways.append(("by_place", "Cities as units, errors clustered by county", varied(unit="place")))
     found: list[tuple[Named, Estimate | None]] = []
@@ -214,6 +237,9 @@ def _checks(
         checks.direction(headline, others=others),
         checks.balance(compared.balance if compared else (), rule=plan.verdict),
     ]
+    # a county's figure is shared by its places, so neighbours would only show the effect itself
+    if design.outcome.geography == "place":
+        found.append(_spillover(design, panel, plan=plan))
     if design.outcome.has_survey_error:
         found.append(checks.survey_noise(_noise_shares(sample, panel, design=design)))
     return tuple(found)
@@ -238,6 +264,27 @@ def _small_samples(sample: Sample, *, plan: Plan) -> Check:
         bootstrap=bootstrap,
         size=plan.verdict.size,
     )
+
+
+def _weighted_by_people(sample: Sample) -> Sample:
+    """Rows weighted by the unit's median population; units without one are left out and counted."""
+    people = sample.frame.groupby("unit")["people"].transform("median")
+    known = people.notna()
+    lost = sample.frame.loc[~known]
+    gone = Exclusion(reason="no population to weight by", rows=len(lost), units=int(lost["unit"].nunique()))
+    frame = sample.frame.loc[known].assign(weight=people[known] / people[known].mean())
+    return dataclasses.replace(sample, frame=frame, exclusions=(*sample.exclusions, *([gone] if gone.rows else [])))
+
+
+def _spillover(design: Design, panel: Panel, *, plan: Plan) -> Check:
+    """Did places never exposed move differently where a neighbour was?"""
+    asks = dataclasses.replace(design.with_analysis(unit="place"), exposure="neighbours")
+    outcome = design.outcome
+    try:
+        found = _group_time(asks.sample(panel), design.analysis.headline, analysis=asks.analysis)
+    except EstimationError as error:
+        return checks.spillover(None, why=str(error), scale=outcome.scale, unit=outcome.unit)
+    return checks.spillover(found, why="", scale=outcome.scale, unit=outcome.unit)
 
 
 def _group_time(sample: Sample, name: Headline, *, analysis: Analysis) -> Estimate:

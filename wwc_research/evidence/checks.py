@@ -146,6 +146,40 @@ def small_samples(plain: Estimate, *, reduced: Estimate, bootstrap: WildBootstra
     )
 
 
+def spillover(found: Estimate | None, *, why: str, scale: float, unit: str) -> Check:
+    """Did unexposed places beside exposed ones move differently from those elsewhere?
+
+    If they did, they are no clean comparison, and the estimate is off by about as much as they moved.
+
+    Parameters
+    ----------
+    found
+        The effect of an exposed neighbour; None where it could not be had, for the reason `why`.
+    scale, unit
+        From the unit of the estimate to that of the sentence.
+    """
+    asks = "Did unexposed places with an exposed neighbour in their county move differently?"
+    if found is None or not math.isfinite(found.std_error):
+        return Check(
+            name="spillover",
+            asks=asks,
+            result="cannot_tell",
+            statistic=None,
+            sentence=why or "There is no standard error for it.",
+        )
+    low, high = (scale * end for end in found.ci)
+    return Check(
+        name="spillover",
+        asks=asks,
+        result="passed" if low < 0 < high else "failed",
+        statistic=found.estimate,
+        sentence=(
+            f"{found.n_treated} places that were never exposed have an exposed neighbour in their county; they changed "
+            f"by {scale * found.estimate:+.2f} {unit} against the rest (95 % interval {low:+.2f} to {high:+.2f})."
+        ),
+    )
+
+
 def direction(headline: Estimate, *, others: Mapping[str, Estimate]) -> Check:
     """Do the other methods point the same way?"""
     asks = "Do the other methods point the same way?"

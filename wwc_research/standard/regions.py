@@ -23,6 +23,11 @@ NOT_KNOWN: Final = "region not known"
 REGIONS: Final = (*_STATES, ABROAD, NOT_KNOWN)
 
 
+def region_of_state(state_code: str) -> str:
+    """The census region of a two-digit state code; `NOT_KNOWN` for territories."""
+    return _OF_CODE.get(state_code, NOT_KNOWN)
+
+
 def census_region(place_id: str) -> str:
     """One of `REGIONS`: the census region of a 7-digit place code, or why there is none.
 
@@ -32,7 +37,7 @@ def census_region(place_id: str) -> str:
     ('Midwest', 'outside the United States')
     """
     if re.fullmatch(r"\d{7}", place_id):
-        return _OF_CODE.get(place_id[:2], NOT_KNOWN)
+        return region_of_state(place_id[:2])
     is_abroad = re.match(r"[A-Z]{2}-", place_id) and not place_id.startswith(SIMULATED_PREFIX)
     return ABROAD if is_abroad else NOT_KNOWN
 
