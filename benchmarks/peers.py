@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -37,7 +38,6 @@ def ours(name: str, covariates: tuple[str, ...] = (), **options: object) -> Call
 def pyfixest_twfe(frame: pd.DataFrame) -> float:
     import pyfixest
 
-    # the year as a column of dummies: see the order of fixed effects in reference/METHODS
     fit = pyfixest.feols("outcome ~ exposed | number + time", data=frame, vcov={"CRV1": "number"})
     return float(fit.coef()["exposed"])
 
@@ -108,7 +108,7 @@ CASES: dict[str, dict[str, Callable[[], Callable[[pd.DataFrame], float]]]] = {
         "diff_diff": lambda: diff_diff("TwoStageDiD"),
     },
 }
-# These need more memory than the machine has at the large size, or many minutes (measured in reference/METHODS).
+# These need more memory than the machine has at the large size, or many minutes.
 TOO_LARGE = {("Sun-Abraham", "diff_diff"), ("two-stage", "diff_diff"), ("Callaway-Sant'Anna", "csdid")}
 
 
@@ -125,6 +125,8 @@ def prepared(n_units: int) -> pd.DataFrame:
 def one_case(label: str, package: str, n_units: int) -> None:
     """Print estimate, seconds and peak megabytes of this very process."""
     warnings.simplefilter("ignore")
+    # numba asks for a package called coverage, and must not find the script beside this one
+    sys.path[:] = [path for path in sys.path if Path(path).resolve() != Path(__file__).resolve().parent]
     run = CASES[label][package]()
     run(prepared(300))  # imports and anything compiled at call time are not what is measured
     frame = prepared(n_units)

@@ -39,6 +39,9 @@ ESTIMATOR_NAMES = (
     "goodman_bacon",
     "random_trends",
     "long_difference",
+    "panel_matching",
+    "synthetic_control",
+    "synthetic_did",
     "poisson_fe",
     "dose_response",
     "switching",
@@ -493,9 +496,10 @@ def estimate(
     counted in the result.
 
     Which inference to trust follows from the number of treated clusters, by a declared rule (settings.inference).
-    With few of them the comparison with placebo assignments drawn by lot is added to OUT as by_lot.
+    With few of them the comparison with placebo assignments drawn by lot is added to OUT as by_lot; judged holds
+    the p-value and interval to trust.
 
-    Beyond the basics OUT has df, minimum_detectable_effect, pre_trend_p_value and by_lot.
+    Beyond the basics OUT has df, minimum_detectable_effect, pre_trend_p_value, judged and by_lot.
 
     \b
     Examples:
@@ -543,25 +547,43 @@ def estimate(
     result = estimators.estimate(sample, estimator, **options)
     rule = trust.inference_allowed(sample)
     wanted = trust.lots_wanted(rule, rows=len(sample.frame), asked=lots)
-    drawn = None
-    if wanted:
-        drawn = trust.by_lot(
-            sample,
-            estimator=lambda dealt: estimators.estimate(dealt, estimator, **options),
-            lots=wanted,
-            seed=seed or 0,
-            interval=lots is not None,
-        )
     unused = [name for name in ("aggregation", "adjustment") if given[name] is not None and name not in known]
     notes = [f"--{name} has no meaning for {estimator} and was not used" for name in unused]
-    if rule.method == "randomisation":
-        notes.append(rule.why if drawn else f"{rule.why} Ask for it with --lots.")
-    answer = result.as_dict() | {"by_lot": drawn}
+    if result.settings.get("covariates_not_used"):
+        notes.append(f"{estimator} takes no covariates: --covariates was not used")
+    drawn = None
+    try:
+        if wanted:
+            drawn = trust.by_lot(
+                sample,
+                estimator=lambda dealt: estimators.estimate(dealt, estimator, **options),
+                lots=wanted,
+                seed=seed or 0,
+            )
+    except WwcError as error:
+        if lots is not None:
+            raise
+        notes.append(f"lots could not be drawn: {error}")
+    if rule.method != "cluster":
+        notes.append(rule.why if drawn or rule.method == "cr2" else f"{rule.why} Ask for it with --lots.")
+    reduced = None
+    if rule.method == "cr2" and "cr2" in _allowed_errors(estimator) and "std_errors" not in more:
+        reduced = estimators.estimate(sample, estimator, **options, std_errors="cr2")
+    judged = trust.judged(result, rule=rule, drawn=drawn, reduced=reduced)
+    answer = result.as_dict() | {"judged": judged, "by_lot": drawn}
     answer["settings"]["inference"] = trust.as_settings(rule)
     said = [*sample.settings.get("warnings", []), *answer["settings"].get("warnings", []), *notes]
     warnings = list(dict.fromkeys([*said, *_undefined_error(answer)]))
     answer["settings"] |= {"warnings": warnings, "seed": seed, "version": __version__}
-    _hand_over(answer, summary=result.summary(), warnings=warnings, json_path=json_path)
+    _hand_over(answer, summary=trust.summary(result, judged), warnings=warnings, json_path=json_path)
+
+
+def _allowed_errors(estimator: str) -> tuple[str, ...]:
+    """The kinds of errors an estimator offers under the option std_errors; none where it has no such option."""
+    from wwc_research import estimators
+
+    offered = [option.allowed for option in estimators.OPTIONS[estimator] if option.name == "std_errors"]
+    return offered[0] if offered else ()
 
 
 def _estimator_options(given: list[str], *, estimator: str) -> dict[str, str | int]:
@@ -697,6 +719,48 @@ def match(
         spoken = "undefined" if error is None else f"{error:.4g}"
         summary += f"; {answer['estimand']} {answer['estimate']:.6g} (standard error {spoken})"
     _hand_over(answer, summary=summary, warnings=answer["settings"]["warnings"], json_path=json_path)
+
+
+@app.command()
+def peers(
+    city: Annotated[str, typer.Argument(metavar="CITY", help='"Syracuse, NY" or a 7-digit code.')],
+    count: Annotated[int, typer.Option(metavar="N", min=1, help="How many peers.")] = 10,
+    outcome: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Also alike in this outcome: its planned covariates and years.")
+    ] = None,
+    year: Annotated[
+        list[int] | None,
+        typer.Option(metavar="Y", help="Measure in this year (repeat for a mean); before the city's certification."),
+    ] = None,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write the peers there; - prints them.")
+    ] = None,
+    root: Root = None,
+) -> None:
+    """The cities most like a city before certification: figures, differences in words, who is certified.
+
+    Cities are compared on population, income, composition and unemployment, or on what the plan declares for an
+    outcome and its own level. Figures come before exposure; years that do not are refused.
+
+    \b
+    Examples:
+      wwc-research peers "Syracuse, NY"
+      wwc-research peers "Syracuse, NY" --count 5 --outcome broadband --json peers.json
+    """
+    from wwc_research.design.peers import find_peers
+    from wwc_research.panel.panel import Panel
+    from wwc_research.report import peers as wording
+    from wwc_research.sources.places import NoMatch, Places
+
+    folder = _project_root(root)
+    panel_path = folder / "data" / "processed" / "panel.parquet"
+    _refuse_unwritable(json_path, source=panel_path)
+    panel = Panel.read(panel_path)
+    match_ = Places.load(folder / "data" / "raw").resolve(city)
+    if isinstance(match_, NoMatch):
+        raise InputError(match_.sentence())
+    found = find_peers(panel, place_id=match_.place_id, count=count, outcome=outcome, years=year)
+    _hand_over(wording.as_answer(found), summary="\n".join(wording.lines(found)), warnings=[], json_path=json_path)
 
 
 @app.command()

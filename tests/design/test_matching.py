@@ -229,3 +229,29 @@ def test_nobody_within_the_caliper_is_an_error_with_a_way_out():
     frame = small([1, 1, 0, 0, 0], [1.0, 6.0, 5.0, 2.0, 9.0])
     with pytest.raises(EstimationError, match="Widen the caliper"):
         nearest(frame, treatment="treated", covariates=["x"], caliper=1e-9)
+
+
+def test_looking_controls_up_in_a_tree_finds_the_same_pairs_as_looking_at_everybody(lalonde, monkeypatch):
+    ways = [
+        {"distance": distance, **options}
+        for distance in ("propensity", "mahalanobis")
+        for options in (
+            {},
+            {"order": "closest", "ratio": 2},
+            {"replace": True, "ratio": 3},
+            {"replace": True, "ties": "all"},
+            {"caliper": 0.1, "exact": ["race"]},
+        )
+    ]
+    quick = [nearest(lalonde, treatment="treated", covariates=COVARIATES, **way) for way in ways]
+    monkeypatch.setattr("wwc_research.design.matching._MOST_ASKED", 0)
+    for way, found in zip(ways, quick, strict=True):
+        slow = nearest(lalonde, treatment="treated", covariates=COVARIATES, **way)
+        pd.testing.assert_frame_equal(found.pairs, slow.pairs)
+        assert found.ties == slow.ties
+
+
+def test_mahalanobis_pairs_report_the_distance_and_not_its_square():
+    frame = small([1, 0, 0, 0], [1.0, 3.0, 7.0, 8.0])
+    pairs = nearest(frame, treatment="treated", covariates=["x"], distance="mahalanobis", covariance="overall").pairs
+    assert pairs["distance"].tolist() == pytest.approx([2.0 / frame["x"].std()])

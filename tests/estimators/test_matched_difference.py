@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from tests.lalonde import COVARIATES, read_lalonde
-from wwc_research.design.matching import nearest
-from wwc_research.errors import InputError
+from wwc_research.design.matching import covariate_matrix, nearest, propensity_scores
+from wwc_research.errors import EstimationError, InputError
 from wwc_research.estimators import matched_difference
 
 FIGURES = Path(__file__).parents[1] / "figures"
@@ -41,6 +41,66 @@ def test_estimates_and_standard_errors_equal_those_of_r(lalonde, numbers, spec):
     result = matched_difference.estimate(lalonde, matches, outcome="earnings_1978_usd", std_errors=std_errors)
     assert result.estimate == pytest.approx(numbers.loc[spec, "estimate"], rel=1e-6)
     assert result.std_error == pytest.approx(numbers.loc[spec, "std_error"], rel=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [1, 3])
+def test_bias_adjusted_estimates_and_standard_errors_equal_those_of_matching(lalonde, numbers, ratio):
+    spec = f"Matching::Match Mahalanobis M={ratio} ATT BiasAdjust=TRUE AI SE (ties kept)"
+    matches = nearest(lalonde, treatment="treated", covariates=COVARIATES, **KEEP_TIES, ratio=ratio)
+    result = matched_difference.estimate(
+        lalonde, matches, outcome="earnings_1978_usd", std_errors="abadie_imbens", bias_covariates=COVARIATES
+    )
+    assert result.estimate == pytest.approx(numbers.loc[spec, "estimate"], rel=1e-6)
+    assert result.std_error == pytest.approx(numbers.loc[spec, "std_error"], rel=1e-6)
+
+
+def test_matches_on_the_propensity_score_with_near_ties_equal_those_of_matching(lalonde, numbers):
+    row = numbers.loc["Matching::Match on logit PS M=1 ATT AI SE (PS treated as known)"]
+    X = covariate_matrix(lalonde, covariates=COVARIATES).to_numpy()
+    frame = lalonde.assign(score=propensity_scores(X, treated=lalonde["treated"].to_numpy() == 1))
+    matches = nearest(frame, treatment="treated", covariates=["score"], **KEEP_TIES, tie_tolerance=1e-5)
+    result = matched_difference.estimate(frame, matches, outcome="earnings_1978_usd", std_errors="abadie_imbens")
+    assert result.estimate == pytest.approx(row["estimate"], rel=1e-6)
+    assert result.std_error == pytest.approx(row["std_error"], rel=1e-6)
+
+
+def test_bias_adjustment_takes_out_what_a_line_explains():
+    # each match is one unit of x short; the outcome rises by 3 a unit of x, and the effect is 10
+    frame = pd.DataFrame(
+        {"treated": [1, 1, 1, 0, 0, 0], "x": [1.0, 11.0, 21.0, 0.0, 10.0, 20.0], "same": 4.0},
+    )
+    frame["y"] = 3 * frame["x"] + 10 * frame["treated"]
+    matches = nearest(frame, treatment="treated", covariates=["x"], distance="mahalanobis")
+    plain = matched_difference.estimate(frame, matches, outcome="y")
+    adjusted = matched_difference.estimate(frame, matches, outcome="y", bias_covariates=["x", "same"])
+    assert plain.estimate == pytest.approx(13)
+    assert adjusted.estimate == pytest.approx(10)
+
+
+def test_bias_covariates_that_use_up_the_controls_are_refused():
+    generator = np.random.default_rng(1)
+    frame = pd.DataFrame(generator.normal(size=(6, 3)), columns=["a", "b", "y"]).assign(treated=[1, 1, 1, 0, 0, 0])
+    matches = nearest(frame, treatment="treated", covariates=["a"], distance="mahalanobis")
+    with pytest.raises(EstimationError, match="3 matched controls for 3 parameters"):
+        matched_difference.estimate(frame, matches, outcome="y", bias_covariates=["a", "b"])
+
+
+def test_bias_adjustment_restores_coverage_where_matches_are_poor():
+    generator = np.random.default_rng(6)
+    hits = {(): 0, ("a", "b"): 0}
+    for _ in range(40):
+        x = generator.normal(size=(200, 2))
+        treated = generator.random(200) < 1 / (1 + np.exp(1 - 1.2 * x[:, 0]))
+        y = 4 * x[:, 0] + x[:, 1] + 1.5 * treated + generator.normal(size=200)
+        frame = pd.DataFrame({"treated": treated.astype(int), "a": x[:, 0], "b": x[:, 1], "y": y})
+        matches = nearest(frame, treatment="treated", covariates=["a", "b"], **KEEP_TIES)
+        for names in hits:
+            low, high = matched_difference.estimate(
+                frame, matches, outcome="y", std_errors="abadie_imbens", bias_covariates=names
+            ).ci
+            hits[names] += low <= 1.5 <= high
+    assert hits["a", "b"] >= 34
+    assert hits["a", "b"] > hits[()]
 
 
 def test_a_hand_worked_difference_is_the_mean_gap_of_the_pairs():

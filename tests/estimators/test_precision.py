@@ -46,7 +46,6 @@ def test_the_planted_variances_are_recovered(missing):
 
 
 def test_a_balanced_panel_of_two_units_and_two_times_gives_the_hand_worked_split():
-    # differences in differences of 4 leave residuals of 1 each: total 4, spare 4 x 1/4 = 1, sampling 1 x 0.25
     frame = pd.DataFrame(
         {
             "unit": list("aabbccdd"),
@@ -60,10 +59,19 @@ def test_a_balanced_panel_of_two_units_and_two_times_gives_the_hand_worked_split
     )
     exposed = frame.assign(unit=frame["unit"] + "x", cohort=1.0, outcome=frame["outcome"] + 7.0 * frame["time"])
     split = noise_split(Sample(frame=pd.concat([frame, exposed])))
-    # 16 rows; units of 2 times, times of 8 units: spare = 16 x 1/2 x 7/8 = 7; every residual is 1, so the total is 16
+    # exposed units are seen once before exposure and left out: 8 rows, spare = 8 x 1/2 x 3/4 = 3, each residual is 1
     assert split.sampling_variance == pytest.approx(0.25)
-    assert split.other_variance == pytest.approx((16 - 7 * 0.25) / 7)
-    assert split.sampling_share == pytest.approx(7 * 0.25 / 16)
+    assert split.other_variance == pytest.approx((8 - 3 * 0.25) / 3)
+    assert split.sampling_share == pytest.approx(3 * 0.25 / 8)
+
+
+def test_the_split_holds_where_most_units_are_exposed():
+    found = []
+    for seed in range(40):
+        sample = noisy(seed, tau=1.0)
+        mostly = sample.frame.assign(cohort=np.where(sample.frame["unit"].astype(int) % 4 == 0, np.nan, 5.0))
+        found.append(noise_split(Sample(frame=mostly)).other_variance)
+    assert abs(np.mean(found) - 1) < 3 * np.std(found) / np.sqrt(40)
 
 
 def test_these_weights_beat_none_and_bare_inverse_variances_do_not():

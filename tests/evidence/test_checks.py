@@ -128,7 +128,7 @@ def test_places_as_populous_that_move_alike_pass_and_those_that_do_not_are_subtr
     apart = checks.as_populous(lottery(placebo_mean=-0.04), scale=100, unit="percentage points")
     assert alike.result == "passed"
     assert apart.result == "failed"
-    assert "differ from the rest by -4.00 percentage points" in apart.sentence
+    assert "differ from all places by -4.00 percentage points" in apart.sentence
     assert "The estimate (+10.00) less that is +14.00." in apart.sentence
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from wwc_research import catalog
-from wwc_research.catalog import Covariate
+from wwc_research.catalog import Covariate, Geography
 from wwc_research.design.design import UNDATED, Design
 from wwc_research.design.sample import Exclusion
 from wwc_research.errors import EstimationError, listed
@@ -161,12 +161,17 @@ def _finished(
 
 def covariate_table(panel: Panel, *, design: Design, names: Sequence[str], years: Sequence[int]) -> pd.DataFrame:
     """Covariates by unit over the baseline years; a county's are put together from its places."""
+    return characteristics(panel, unit=design.analysis.unit, names=names, years=years)
+
+
+def characteristics(panel: Panel, *, unit: Geography, names: Sequence[str], years: Sequence[int]) -> pd.DataFrame:
+    """Covariates of the catalog over `years`, one row a place or county and one column a name; NaN where unknown."""
     rows = panel.frame.loc[panel.frame["year"].isin(years)]
-    unit = "county_id" if design.analysis.unit == "county" else "place_id"
+    key = "county_id" if unit == "county" else "place_id"
     table = {
-        name: _measured(rows, catalog.covariates()[name], unit=unit) for name in names if name in catalog.covariates()
+        name: _measured(rows, catalog.covariates()[name], unit=key) for name in names if name in catalog.covariates()
     }
-    return pd.DataFrame(table, index=pd.Index(sorted(rows[unit].unique()), name="unit"))
+    return pd.DataFrame(table, index=pd.Index(sorted(rows[key].unique()), name="unit"))
 
 
 def _measured(rows: pd.DataFrame, covariate: Covariate, *, unit: str) -> pd.Series:

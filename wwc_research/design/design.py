@@ -137,6 +137,8 @@ class Design:
             rules.append((f"after {last}, the last year in which every exposure is known", frame["time"] > last))
         if self.treatment.is_award:
             rules.append(self._later_awards(frame))
+            other = frame["is_other_award"].astype(bool)
+            rules.append(("before its exposure, with a city awarded under another edition in the county", other))
         if self.treatment.minimum_level:
             rules.append(
                 (
@@ -206,6 +208,7 @@ class Design:
                 "cohort": cohort,
                 "is_undated": frame.get(f"{name}_is_undated", pd.Series(False, index=frame.index)),
                 "is_later_edition": later,
+                "is_other_award": False,
                 "is_lower_level": lower & (frame["certification_level_dose"] > 0),
                 "dose": self._doses(frame, exposed=frame["year"] >= cohort),
                 "cluster": frame["county_id"],
@@ -257,14 +260,16 @@ class Design:
             any_undated=("is_undated", "any"),
             any_lower=("is_lower_level", "any"),
             outcome_std_error=("county_std_error", "first"),
-            exposed_people=("exposed_people", "sum"),
             latitude=("latitude", "mean"),
             longitude=("longitude", "mean"),
             n_places=("unit", "nunique"),
         )
         known = places.assign(share=places["county_people_share"].where(places["people"].notna()))
         sums = known.groupby(["county_id", "time"], sort=True)[["people", "share"]].sum(min_count=1)
-        counties = counties.join(sums).reset_index()
+        # a share that is not known must not count as none
+        exposed = dated.groupby(["county_id", "time"], sort=True)["exposed_people"]
+        counties = counties.join(sums).assign(exposed_people=exposed.sum().where(exposed.count() == exposed.size()))
+        counties = counties.reset_index()
         names = panel.frame.drop_duplicates("county_id").set_index("county_id")["county_name"]
         is_later = counties["chosen_cohort"].isna() & counties["later_cohort"].notna()
         cohort = counties["chosen_cohort"].where(~is_later, counties["later_cohort"])
@@ -280,6 +285,7 @@ class Design:
                 "is_undated": counties["any_undated"].astype(bool),
                 "is_later_edition": is_later,
                 # a county with one city at the level is exposed, whatever its other cities hold
+                "is_other_award": (counties["later_cohort"] <= counties["time"]) & (counties["time"] < cohort),
                 "is_lower_level": counties["any_lower"].astype(bool) & ~(counties["time"] >= cohort),
                 "dose": counties["exposed_people"],
                 "people": counties["people"] / counties["share"],

@@ -7,6 +7,7 @@ Greedy matching with the conventions of R's MatchIt 4.7 (ties included), whose f
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -14,10 +15,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 from scipy.special import expit, xlogy
 
 from wwc_research.design.sample import Exclusion
-from wwc_research.errors import EstimationError, Faults, listed
+from wwc_research.errors import EstimationError, Faults, InputError, listed
 
 Distance = Literal["propensity", "mahalanobis"]
 Order = Literal["largest", "closest", "data", "random"]
@@ -29,6 +31,8 @@ Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 _DECIMALS: Mapping[Distance, int] = {"propensity": 12, "mahalanobis": 9}
+_TAKEN_BEFORE_NEW_TREE = 256
+_MOST_ASKED = 500
 _NOTHING_VARIES = "no covariate varies, so there is no distance to match on. Give covariates that differ."
 
 
@@ -137,26 +141,67 @@ def propensity_scores(X: Floats, *, treated: Flags) -> Floats:
     scaled = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     design = np.column_stack([np.ones(len(rows)), scaled])
     count = np.bincount(unit_row).astype(float)
-    events = np.bincount(unit_row, weights=treated.astype(float))
+    events = np.bincount(unit_row, weights=treated.astype(float)).astype(float)
     coefficients = np.zeros(design.shape[1])
     coefficients[0] = np.log(events.sum() / (count.sum() - events.sum()))
-    before = np.inf
+    loss, probability = _bernoulli_loss(design @ coefficients, events=events, count=count)
     for _ in range(100):
-        probability = expit(design @ coefficients)
-        loss = -float(xlogy(events, probability).sum() + xlogy(count - events, 1 - probability).sum())
         if loss < 1e-6 * len(X):
             break
+        root = np.sqrt(np.maximum(count * probability * (1 - probability), 1e-300))
+        response = (events - count * probability) / root
+        step = np.linalg.lstsq(design * root[:, None], response, rcond=1e-10)[0]
+        before = loss
+        # where treatment is rare a whole step can overshoot and never come back
+        for length in 0.5 ** np.arange(50):
+            loss, probability = _bernoulli_loss(design @ (coefficients + length * step), events=events, count=count)
+            if loss <= before * (1 + 1e-13):
+                break
+        coefficients = coefficients + length * step
         if abs(before - loss) < 1e-13 * loss:
             fitted: Floats = probability[unit_row]
             return fitted
-        before = loss
-        root = np.sqrt(np.maximum(count * probability * (1 - probability), 1e-300))
-        response = (events - count * probability) / root
-        coefficients = coefficients + np.linalg.lstsq(design * root[:, None], response, rcond=1e-10)[0]
     raise EstimationError(
         "the covariates tell treated from untreated units perfectly, so no propensity score exists. "
         "Use fewer covariates, or mahalanobis distances."
     )
+
+
+def _bernoulli_loss(index: Floats, *, events: Floats, count: Floats) -> tuple[float, Floats]:
+    """Minus the log likelihood of `events` out of `count`, and the probabilities that go with the index."""
+    probability: Floats = expit(index)
+    return -float(xlogy(events, probability).sum() + xlogy(count - events, 1 - probability).sum()), probability
+
+
+def unit_scores(X: Floats, *, treated: Flags, given: pd.Series | None, index: pd.Index) -> Floats:
+    """Propensity scores in the order of the table: those given, else `propensity_scores`, shape (units,).
+
+    Parameters
+    ----------
+    X, treated
+        As for `propensity_scores`.
+    given
+        Scores by label, or None.
+    index
+        Labels of the table's rows.
+
+    Raises
+    ------
+    InputError
+        If a given score is missing or no probability.
+    EstimationError
+        As `propensity_scores`.
+    """
+    if given is None:
+        return propensity_scores(X, treated=treated)
+    if not given.index.is_unique:
+        raise InputError("the scores repeat labels; give one a unit.")
+    found = given.reindex(index)
+    wrong = index[~found.between(0, 1).to_numpy(dtype=bool)]
+    if len(wrong):
+        raise InputError(f"the scores of {listed(wrong)} are missing or not between 0 and 1; give one a unit.")
+    # rounding errors of the model that gave them are no differences between units
+    return np.round(found.to_numpy(dtype=float), 12)
 
 
 def mahalanobis_coordinates(
@@ -207,7 +252,10 @@ def mahalanobis_coordinates(
 
 
 class _Neighbours:
-    """Distances from one treated unit to all controls, and which of equally near controls comes first."""
+    """The nearest controls of a treated unit, and which of equally near ones comes first.
+
+    Controls are looked up in a k-d tree for each stratum, so that no matrix of all distances is ever held.
+    """
 
     def __init__(
         self,
@@ -231,6 +279,18 @@ class _Neighbours:
         position[np.argsort(scan, kind="stable")] = np.arange(len(scan))
         self._position = position
         self.free = np.ones(len(self.controls), dtype=bool)
+        self._members = {
+            int(code): np.flatnonzero(strata[self.controls] == code) for code in np.unique(strata[self.treated])
+        }
+        self._trees: dict[int, tuple[Integers, cKDTree]] = {}
+        self._taken_since: dict[int, int] = {}
+        self._by_score: dict[int, tuple[Integers, Floats]] = {}
+
+    def take(self, j: int) -> None:
+        """Control `j` is free no longer."""
+        self.free[j] = False
+        stratum = int(self._strata[self.controls[j]])
+        self._taken_since[stratum] = self._taken_since.get(stratum, 0) + 1
 
     def stratum(self, i: int) -> Flags:
         """Controls that agree with treated unit `i` on every exact covariate."""
@@ -238,28 +298,29 @@ class _Neighbours:
 
     def allowed(self, i: int) -> Flags:
         """Controls in the stratum of treated unit `i` and within its caliper, free or not."""
-        inside = self.stratum(i)
-        if self._score is not None and np.isfinite(self._caliper):
-            gap = np.abs(self._score[self.controls] - self._score[self.treated[i]])
-            inside &= gap <= self._caliper
-        return inside
+        return self.stratum(i) & self._within_caliper(i, np.arange(len(self.controls)))
 
-    def distances(self, i: int) -> Floats:
-        """Distances of treated unit `i` to all controls, rounded so that ties are ties."""
-        gap = self._coordinates[self.controls] - self._coordinates[self.treated[i]]
+    def _within_caliper(self, i: int, candidates: Integers) -> Flags:
+        if self._score is None or not np.isfinite(self._caliper):
+            return np.ones(len(candidates), dtype=bool)
+        return np.abs(self._score[self.controls[candidates]] - self._score[self.treated[i]]) <= self._caliper
+
+    def distances(self, i: int, candidates: Integers) -> Floats:
+        """Distances of treated unit `i` to some controls, rounded so that ties are ties."""
+        gap = self._coordinates[self.controls[candidates]] - self._coordinates[self.treated[i]]
         squared = np.einsum("ij,ij->i", gap, gap)
         raw = np.sqrt(squared) if self.kind == "propensity" else squared
         return np.round(raw, _DECIMALS[self.kind])
 
-    def rank(self, i: int, seen: Sequence[int]) -> Integers:
+    def rank(self, i: int, candidates: Integers, seen: Sequence[int]) -> Integers:
         """Rank among ties: an outward walk over the sorted units, from `i` and the controls it has seen.
 
         By propensity, the walk starts downwards and the first control met wins; by Mahalanobis, it starts
         upwards and the last one wins, as in MatchIt.
         """
         own = self._position[self.treated[i]]
-        others = self._position[self.controls]
-        met = [own, *others[list(seen)]] if self.kind == "propensity" else [own]
+        others = self._position[self.controls[candidates]]
+        met = [own, *self._position[self.controls[list(seen)]]] if self.kind == "propensity" else [own]
         below, above = min(met) - others, others - max(met)
         if self.kind == "propensity":
             return np.where(below > 0, 2 * below - 1, 2 * above)
@@ -273,21 +334,73 @@ class _Neighbours:
         passed: int | None = None,
         number: int = 1,
         all_ties: bool = False,
+        tolerance: float = 0.0,
     ) -> tuple[Integers, Floats, bool]:
         """The `number` nearest free controls of treated unit `i`, their distances, and if a tie was seen."""
-        open_ = self.free & self.allowed(i)
-        open_[list(taken)] = False
-        candidates = np.flatnonzero(open_)
+        candidates, gaps = self._candidates(i, taken=taken, number=number, tolerance=tolerance)
         if not len(candidates):
-            return candidates, np.empty(0), False
-        distance = self.distances(i)[candidates]
+            return candidates, gaps, False
         seen = [*taken] if passed is None else [*taken, passed]
-        order = np.lexsort((self.rank(i, seen)[candidates], distance))
+        order = np.lexsort((self.rank(i, candidates, seen), gaps))
         last = min(number, len(order)) - 1
-        edge = distance[order[last]]
-        tie = len(order) > last + 1 and bool(distance[order[last + 1]] == edge)
-        chosen = order[distance[order] <= edge] if all_ties else order[: last + 1]
-        return candidates[chosen], distance[chosen], tie
+        edge = gaps[order[last]]
+        tie = len(order) > last + 1 and bool(gaps[order[last + 1]] <= edge + tolerance)
+        chosen = order[gaps[order] <= edge + tolerance] if all_ties else order[: last + 1]
+        return candidates[chosen], gaps[chosen], tie
+
+    def _candidates(self, i: int, *, taken: Sequence[int], number: int, tolerance: float) -> tuple[Integers, Floats]:
+        """Free controls of unit `i`, in the table's order: all up to the distance of the `number`-th, ties too."""
+        stratum = int(self._strata[self.treated[i]])
+        if self.kind == "mahalanobis" and np.isfinite(self._caliper):
+            return self._inside_window(i, stratum, taken=taken)
+        members, tree = self._tree(stratum)
+        if not len(members):
+            return members, np.empty(0)
+        slack = 10.0 ** (1 - _DECIMALS[self.kind])
+        asked = 16 + 4 * number
+        while asked < min(len(members), _MOST_ASKED):
+            reach, found = tree.query(self._coordinates[self.treated[i]], k=np.arange(1, asked + 1))
+            candidates, gaps = self._open(i, members[found], taken=taken)
+            # whoever the tree has not named is at least this far away
+            beyond = float(reach[-1] if self.kind == "propensity" else reach[-1] ** 2) - slack
+            enough = len(gaps) >= number and np.partition(gaps, number - 1)[number - 1] + tolerance < beyond
+            if enough or (self.kind == "propensity" and beyond > self._caliper):
+                return candidates, gaps
+            asked *= 8
+        # so many ties, or so few left, that looking at everybody is quicker
+        candidates, gaps = self._open(i, members, taken=taken)
+        if len(gaps) > number:
+            close = gaps <= np.partition(gaps, number - 1)[number - 1] + tolerance
+            return candidates[close], gaps[close]
+        return candidates, gaps
+
+    def _open(self, i: int, candidates: Integers, *, taken: Sequence[int]) -> tuple[Integers, Floats]:
+        """Those of some controls that are free, within the caliper and not taken, and their distances."""
+        candidates = np.sort(candidates)
+        candidates = candidates[self.free[candidates] & self._within_caliper(i, candidates)]
+        if len(taken):
+            candidates = candidates[~np.isin(candidates, taken)]
+        return candidates, self.distances(i, candidates)
+
+    def _inside_window(self, i: int, stratum: int, *, taken: Sequence[int]) -> tuple[Integers, Floats]:
+        """Free controls within the caliper, in the table's order: a tree of covariates knows nothing of scores."""
+        if self._score is None:
+            raise ValueError("a caliper needs scores")
+        if stratum not in self._by_score:
+            members = self._members[stratum]
+            members = members[np.argsort(self._score[self.controls[members]], kind="stable")]
+            self._by_score[stratum] = members, self._score[self.controls[members]]
+        members, scores = self._by_score[stratum]
+        own, reach = self._score[self.treated[i]], self._caliper * (1 + 1e-9) + 1e-15
+        window = members[np.searchsorted(scores, own - reach) : np.searchsorted(scores, own + reach, side="right")]
+        return self._open(i, window, taken=taken)
+
+    def _tree(self, stratum: int) -> tuple[Integers, cKDTree]:
+        if stratum not in self._trees or self._taken_since.get(stratum, 0) >= _TAKEN_BEFORE_NEW_TREE:
+            members = self._members[stratum][self.free[self._members[stratum]]]
+            self._trees[stratum] = members, cKDTree(self._coordinates[self.controls[members]])
+            self._taken_since[stratum] = 0
+        return self._trees[stratum]
 
 
 def nearest(
@@ -302,7 +415,9 @@ def nearest(
     exact: Sequence[str] = (),
     order: Order | None = None,
     ties: Ties = "one",
+    tie_tolerance: float = 0.0,
     covariance: Covariance = "within_groups",
+    scores: pd.Series | None = None,
     generator: np.random.Generator | None = None,
 ) -> Matches:
     """The nearest untreated units of every treated one, for the effect on the treated.
@@ -316,8 +431,8 @@ def nearest(
     covariates
         Columns of numbers or text (one indicator a level), without empty cells.
     distance
-        `propensity`: difference of the fitted probabilities of a logistic regression. `mahalanobis`: squared
-        distance on the scale of `covariance`.
+        `propensity`: difference of the fitted probabilities of a logistic regression. `mahalanobis`: Mahalanobis
+        distance (not squared) on the scale of `covariance`.
     replace
         Whether one control may serve several treated units.
     ratio
@@ -333,8 +448,14 @@ def nearest(
     ties
         `one` of equally near controls, as MatchIt; or `all` of them in equal shares, as Abadie and Imbens
         (2006), only with replacement.
+    tie_tolerance
+        With `ties="all"`: how much further than the last match a control may be and still count as equally near,
+        as a difference of scores or of squared Mahalanobis distances. R's Matching takes 1e-5 of the latter.
     covariance
         Of the Mahalanobis distance: `within_groups`, or `overall` as in R's Matching.
+    scores
+        Propensity scores by the table's index, from a model of one's own; by default logistic regression on the
+        covariates.
     generator
         Only for `order="random"`.
 
@@ -355,8 +476,10 @@ def nearest(
         "exact": list(exact),
         "order": "data" if replace else order,
         "ties_kept": ties,
+        "tie_tolerance": tie_tolerance,
         "covariance": covariance if distance == "mahalanobis" else None,
         "covariates": list(covariates),
+        "scores": "logistic regression" if scores is None else "given",
     }
     _refuse_unusable(frame, treatment, exact, settings | {"order": order}, generator)
     treated = frame[treatment].to_numpy(dtype=float) == 1
@@ -364,7 +487,7 @@ def nearest(
     score = None
     try:
         if distance == "propensity" or caliper is not None or order == "largest":
-            score = propensity_scores(X, treated=treated)
+            score = unit_scores(X, treated=treated, given=scores, index=frame.index)
             settings["units_with_propensity_0_or_1"] = int(((score < 1e-8) | (score > 1 - 1e-8)).sum())
         if distance == "propensity" and score is not None:
             coordinates, scan = score[:, None], score
@@ -377,12 +500,12 @@ def nearest(
         coordinates=coordinates,
         scan=scan,
         kind=distance,
-        strata=_strata(frame, exact),
+        strata=exact_strata(frame, exact=exact),
         score=score,
         caliper=np.inf if caliper is None or score is None else caliper * float(score.std(ddof=1)),
     )
     if replace:
-        found, n_ties = _with_replacement(neighbours, ratio=ratio, all_ties=ties == "all")
+        found, n_ties = _with_replacement(neighbours, ratio=ratio, all_ties=ties == "all", tolerance=tie_tolerance)
     elif order == "closest":
         found, n_ties = _closest_first(neighbours, ratio=ratio)
     else:
@@ -414,7 +537,30 @@ def _refuse_unusable(
         faults.add("a random order needs a seed.")
     if options["ties_kept"] == "all" and not options["replace"]:
         faults.add("all ties can be kept only with replacement.")
-    if not options["covariates"]:
+    if not options["tie_tolerance"] >= 0 or (options["tie_tolerance"] > 0 and options["ties_kept"] != "all"):
+        faults.add(f"tie_tolerance is {options['tie_tolerance']}; it is 0 or more, and of use with ties 'all' only.")
+    note_table_faults(faults, frame, treatment=treatment, covariates=options["covariates"], exact=exact)
+    faults.raise_if_any()
+
+
+def note_table_faults(
+    faults: Faults,
+    frame: pd.DataFrame,
+    *,
+    treatment: str,
+    covariates: Sequence[str],
+    exact: Sequence[str] = (),
+) -> None:
+    """Every reason why units of a table cannot be compared, noted in `faults`; raises nothing.
+
+    Parameters
+    ----------
+    faults
+        Gathers what is wrong; the caller raises.
+    frame, treatment, covariates, exact
+        As for `nearest`.
+    """
+    if not covariates:
         faults.add("no covariates were given.")
     if not frame.index.is_unique:
         faults.add("the index repeats labels; give each unit its own.")
@@ -427,10 +573,10 @@ def _refuse_unusable(
             faults.add(f"treatment {treatment!r} must be 0 or 1 in every row; it has {listed(found)}.")
         elif found != {0, 1}:
             faults.add(f"treatment {treatment!r} is {listed(found)} in every row; matching needs both.")
-    faults.raise_if_any()
 
 
-def _strata(frame: pd.DataFrame, exact: Sequence[str]) -> Integers:
+def exact_strata(frame: pd.DataFrame, *, exact: Sequence[str]) -> Integers:
+    """One code a combination of the exact columns, shape (units,); 0 for all where there are none."""
     if not exact:
         return np.zeros(len(frame), dtype=np.int64)
     return frame.groupby(list(exact), sort=False, dropna=False).ngroup().to_numpy(dtype=np.int64)
@@ -454,11 +600,11 @@ def _turns(
 _Found = dict[int, list[tuple[int, float]]]
 
 
-def _with_replacement(neighbours: _Neighbours, *, ratio: int, all_ties: bool) -> tuple[_Found, int]:
+def _with_replacement(neighbours: _Neighbours, *, ratio: int, all_ties: bool, tolerance: float) -> tuple[_Found, int]:
     found: _Found = {}
     ties = 0
     for i in range(len(neighbours.treated)):
-        controls, distances, tie = neighbours.nearest(i, taken=(), number=ratio, all_ties=all_ties)
+        controls, distances, tie = neighbours.nearest(i, taken=(), number=ratio, all_ties=all_ties, tolerance=tolerance)
         found[i] = [(int(j), float(d)) for j, d in zip(controls, distances, strict=True)]
         ties += tie
     return found, ties
@@ -475,7 +621,7 @@ def _in_turn(neighbours: _Neighbours, turn: Integers, *, ratio: int) -> tuple[_F
             ties += tie
             if len(controls):
                 found[i].append((int(controls[0]), float(distances[0])))
-                neighbours.free[controls[0]] = False
+                neighbours.take(int(controls[0]))
     return found, ties
 
 
@@ -496,7 +642,7 @@ def _closest_first(neighbours: _Neighbours, *, ratio: int) -> tuple[_Found, int]
         while queue:
             gap, _, i, j = heapq.heappop(queue)
             if neighbours.free[j]:
-                neighbours.free[j] = False
+                neighbours.take(j)
                 found[i].append((j, gap))
                 continue
             controls, distances, tie = neighbours.nearest(i, taken=[k for k, _ in found[i]], passed=j)
@@ -518,8 +664,14 @@ def _assembled(
     settings: Mapping[str, Any],
 ) -> Matches:
     labels = frame.index.to_numpy()
+    squared = neighbours.kind == "mahalanobis"
     rows = [
-        (labels[neighbours.treated[i]], labels[neighbours.controls[j]], 1 / len(mine), gap)
+        (
+            labels[neighbours.treated[i]],
+            labels[neighbours.controls[j]],
+            1 / len(mine),
+            math.sqrt(gap) if squared else gap,
+        )
         for i, mine in sorted(found.items())
         for j, gap in mine
     ]

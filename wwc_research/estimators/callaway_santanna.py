@@ -253,7 +253,7 @@ def estimate(
         std_error=errors.overall,
         n_obs=int(in_use.sum()),
         n_units=_distinct(rows.unit[in_use]),
-        n_treated=_distinct(rows.unit[in_use & rows.is_exposed]),
+        n_treated=_distinct(rows.unit[effects.is_contributing]),
         n_clusters=_distinct(rows.cluster[in_use]),
         event_study=_event_terms(dynamic, errors),
         group_time=_group_time_terms(effects, errors.cells),

@@ -38,7 +38,7 @@ from wwc_research.design.sample import Sample
 from wwc_research.errors import EstimationError, Faults, listed
 from wwc_research.estimators import linear
 from wwc_research.estimators.estimate import Estimate, EventTerm
-from wwc_research.estimators.linear import STD_ERRORS, Codes, Fit, Floats, StdErrors
+from wwc_research.estimators.linear import STD_ERRORS, Codes, ErrorModel, Fit, Floats, StdErrors
 from wwc_research.estimators.options import Option, checked
 from wwc_research.estimators.rows import EffectKind, Rows, read_rows
 from wwc_research.inference import NAN
@@ -57,6 +57,9 @@ OPTIONS = (
         default="by_time",
         allowed=get_args(EffectKind),
     ),
+    Option(
+        name="cutoff_km", meaning="how far errors go together, in kilometres, with std_errors = conley.", default=100
+    ),
     Option(name="base_period", meaning="event time that the others are measured against."),
     Option(name="bin_before", meaning="event times up to this one are pooled."),
     Option(name="bin_after", meaning="event times from this one on are pooled."),
@@ -68,6 +71,7 @@ def estimate(
     *,
     std_errors: StdErrors | None = None,
     extra_effects: EffectKind | None = None,
+    cutoff_km: int | None = None,
     base_period: int | None = None,
     bin_before: int | None = None,
     bin_after: int | None = None,
@@ -84,6 +88,8 @@ def estimate(
         latitude and longitude).
     extra_effects
         What the sample's `effects` are: `by_time` (default; region means region-by-year) or `plain`.
+    cutoff_km
+        How far errors go together with `conley`, in kilometres (default 100).
     base_period
         Event time with effect zero, before exposure less the anticipation; by default -1 less the anticipation.
     bin_before, bin_after
@@ -92,6 +98,7 @@ def estimate(
     given = {
         "std_errors": std_errors,
         "extra_effects": extra_effects,
+        "cutoff_km": cutoff_km,
         "base_period": base_period,
         "bin_before": bin_before,
         "bin_after": bin_after,
@@ -106,7 +113,7 @@ def estimate(
         rows,
         indicators=(event_time[:, None] == shown).astype(float),
         effects=rows.fixed_effects(extra_effects or "by_time", estimator=NAME),
-        kind=std_errors or "cluster",
+        errors=rows.error_model(std_errors or "cluster", cutoff_km=cutoff_km or 100),
     )
     coefficients, covariance = fit.coefficients[: len(shown)], fit.covariance[: len(shown), : len(shown)]
     average = np.where(shown >= 0, 1 / (shown >= 0).sum(), 0.0)
@@ -167,14 +174,14 @@ def _base(observed: Codes, *, anticipation: int, wanted: int | None) -> int:
     return wanted
 
 
-def _fit(rows: Rows, *, indicators: Floats, effects: tuple[Codes, ...], kind: StdErrors) -> Fit:
+def _fit(rows: Rows, *, indicators: Floats, effects: tuple[Codes, ...], errors: ErrorModel) -> Fit:
     try:
         return linear.fit(
             rows.outcome,
             np.column_stack([indicators, rows.covariates]),
             effects=effects,
             weights=rows.weight,
-            errors=rows.error_model(kind),
+            errors=errors,
             optional_from=indicators.shape[1],
         )
     except linear.CollinearError as error:

@@ -69,8 +69,8 @@ class GroupTimeEffects:
         Whom they are of.
     scale
         Largest absolute outcome, against which rounding is told from noise.
-    is_used
-        Shape (rows,): whether the unit or row is in any cell.
+    is_used, is_contributing
+        Shape (rows,): whether the unit or row is in any cell; whether it is an exposed one of a cell after exposure.
     skipped
         Cells that have no effect, by cohort and reason.
     """
@@ -85,6 +85,7 @@ class GroupTimeEffects:
     members: Members
     scale: float
     is_used: Mask
+    is_contributing: Mask
     skipped: tuple[Exclusion, ...]
 
     @property
@@ -168,7 +169,7 @@ def group_time_effects(
     else:
         members, compared, member_of_row = _cross_sections(rows, cells, adjustment=adjustment)
     n = len(members.cohort)
-    used = np.zeros(n, dtype=bool)
+    used, contributing = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     influence = np.zeros((n, len(cells)), order="F")  # pages that no cell touches take no memory
     found: list[tuple[float, int, int, float, int, int]] = []
     skipped: dict[tuple[float, str], list[int]] = {}
@@ -180,6 +181,8 @@ def group_time_effects(
         if result.influence.size:
             used[entry.members] = True
             influence[entry.members, len(found)] = result.influence * (n / len(entry.members))
+        if cell.time >= cell.cohort:
+            contributing[entry.members] |= members.cohort[entry.members] == cell.cohort
         counts = entry.n_treated, entry.n_comparison
         found.append((cell.cohort, cell.time, cell.base_time, result.effect, *counts))
     exclusions = tuple(_skipped(rows, skipped))
@@ -196,6 +199,7 @@ def group_time_effects(
         members=members,
         scale=float(np.abs(rows.outcome).max()),
         is_used=used[member_of_row],
+        is_contributing=contributing[member_of_row],
         skipped=exclusions,
     )
 

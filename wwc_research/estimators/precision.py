@@ -12,8 +12,10 @@ import numpy as np
 from wwc_research.design.sample import Sample
 from wwc_research.errors import EstimationError
 from wwc_research.estimators import linear
-from wwc_research.estimators.linear import Floats
+from wwc_research.estimators.linear import Codes, Floats
 from wwc_research.estimators.rows import Rows, read_rows
+
+_LEAST_LEFT = 1e-9  # degrees of freedom that are but rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +38,12 @@ class NoiseSplit:
 
 
 def noise_split(sample: Sample) -> NoiseSplit:
-    r"""How much of the variance within units, after time effects and cohort-time effects, is sampling error.
+    r"""How much of the variance within units, after time effects, is sampling error.
 
-    Residuals $e$ of the outcome on unit and time effects, and on an effect for every cohort and time after exposure,
-    have $E\sum e^2 = \sum_{it} (1 - h_{it})(\tau^2 + \sigma_{it}^2)$, with $h$ the leverage, here that of the two
-    effects: $1 - (1 - 1/T_i)(1 - 1/N_t)$, exact in a balanced panel. Solved for $\tau^2$, not below 0 (DerSimonian
-    and Laird 1986, "Meta-analysis in clinical trials", equation 8, for residuals).
+    Taken from rows before exposure, where no effect can be mistaken for noise. Residuals $e$ of the outcome on unit
+    and time effects have $E\sum e^2 = \sum_{it} (1 - h_{it})(\tau^2 + \sigma_{it}^2)$ with $h$ the leverage of the row;
+    solved for $\tau^2$, not below 0 (DerSimonian and Laird 1986, "Meta-analysis in clinical trials", Controlled
+    Clinical Trials 7, for residuals). Rows count alike, whatever their weights.
 
     Raises
     ------
@@ -51,16 +53,20 @@ def noise_split(sample: Sample) -> NoiseSplit:
         Where nothing is left to estimate the variance from.
     """
     rows = read_rows(sample)
-    return _split(rows, rows.needed("outcome_std_error", estimator="precision weights"))
+    rows.needed("outcome_std_error", estimator="precision weights")
+    before = rows.without(rows.time >= rows.cohort - rows.anticipation, reason="exposed: no part of the noise split")
+    before = before.without(before.of_units(np.bincount(before.unit) < 2), reason="seen once before exposure")
+    return _split(before, before.needed("outcome_std_error", estimator="precision weights"))
 
 
 def _split(rows: Rows, std_error: Floats) -> NoiseSplit:
-    residuals = _residuals(rows)
-    units, times = np.bincount(rows.unit), np.bincount(rows.period)
-    spare = (1 - 1 / units[rows.unit]) * (1 - 1 / times[rows.period])
+    if not len(rows.outcome):
+        raise EstimationError("precision weights: no unit is seen twice before exposure; widen the window")
+    residuals = linear.absorb(rows.outcome[:, None], effects=(rows.unit, rows.period)).ravel()
+    spare = 1 - _leverage(rows.unit, rows.period)
     left = float(spare.sum())
     total = float(residuals @ residuals)
-    if left <= 0 or total <= 0:
+    if left <= _LEAST_LEFT or total <= 0:
         raise EstimationError("precision weights: no variance within units is left to be split; use more periods")
     sampling = float(spare @ std_error**2)
     return NoiseSplit(
@@ -70,12 +76,18 @@ def _split(rows: Rows, std_error: Floats) -> NoiseSplit:
     )
 
 
-def _residuals(rows: Rows) -> Floats:
-    """What unit, time and cohort-time effects leave of the outcome."""
-    exposed = rows.is_exposed
-    cells = np.where(exposed, rows.cohort * 10_000 + rows.time, 0.0)
-    codes = np.unique(cells, return_inverse=True)[1].astype(np.int64)
-    return linear.absorb(rows.outcome[:, None], effects=(rows.unit, rows.period, codes)).ravel()
+def _leverage(unit: Codes, period: Codes) -> Floats:
+    """Diagonal of the projection on unit and time effects: units taken out, one equation a time left."""
+    n_units, n_times = int(unit.max()) + 1, int(period.max()) + 1
+    seen = np.zeros((n_units, n_times))
+    seen[unit, period] = 1
+    count = seen.sum(axis=1)
+    shares = seen / count[:, None]
+    inverse = np.linalg.pinv(np.diag(seen.sum(axis=0)) - seen.T @ shares, hermitian=True)
+    turned = shares @ inverse
+    own = np.einsum("it,it->i", turned, shares)
+    values: Floats = 1 / count[unit] + inverse[period, period] - 2 * turned[unit, period] + own[unit]
+    return values
 
 
 def precision_weighted(sample: Sample) -> Sample:

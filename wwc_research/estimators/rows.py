@@ -42,6 +42,8 @@ class Rows:
         Those of the sample's `OPTIONAL_COLUMNS` that it has, finite.
     effects
         Codes from 0 of the sample's further effects, by name.
+    unit_names
+        The sample's name of each unit, by its code.
     comparison, anticipation, exclusions
         From the sample, with what was left out here added.
     """
@@ -59,6 +61,7 @@ class Rows:
     anticipation: int
     exclusions: tuple[Exclusion, ...]
     effects: Mapping[str, Codes] = field(default_factory=dict)
+    unit_names: npt.NDArray[np.object_] = field(default_factory=lambda: np.empty(0, dtype=object))
 
     @property
     def event_time(self) -> Floats:
@@ -90,8 +93,10 @@ class Rows:
         """Number of units seen exposed."""
         return int(np.unique(self.unit[self.is_exposed]).size)
 
-    def error_model(self, kind: StdErrors) -> ErrorModel:
+    def error_model(self, kind: StdErrors, *, cutoff_km: float = 100.0) -> ErrorModel:
         """The error model of that kind for these rows: clusters from the sample, the second one time.
+
+        `cutoff_km` is the distance up to which errors go together with `conley`.
 
         Raises
         ------
@@ -101,7 +106,14 @@ class Rows:
         period = self.period
         if kind == "conley":
             places = [self.needed(name, estimator="std_errors = conley") for name in ("latitude", "longitude")]
-            return ErrorModel(kind=kind, unit=self.unit, time=period, latitude=places[0], longitude=places[1])
+            return ErrorModel(
+                kind=kind,
+                unit=self.unit,
+                time=period,
+                latitude=places[0],
+                longitude=places[1],
+                cutoff_km=cutoff_km,
+            )
         clusters = (self.cluster, period) if kind == "two_way_cluster" else (self.cluster,)
         return ErrorModel(kind=kind, clusters=clusters, unit=self.unit, time=period)
 
@@ -154,6 +166,7 @@ class Rows:
             covariates=self.covariates[keep],
             optional={name: values[keep] for name, values in self.optional.items()},
             effects={name: _compact(codes[keep]) for name, codes in self.effects.items()},
+            unit_names=self.unit_names[np.bincount(self.unit[keep], minlength=len(self.unit_names)) > 0],
             exclusions=(*self.exclusions, exclusion),
         )
 
@@ -235,7 +248,8 @@ def coded_rows(sample: Sample, *, takes_effects: bool = False) -> Rows:
         )
     if not len(frame):
         raise EstimationError("sample: it has no rows; see its exclusions, and widen the window or the places.")
-    unit = pd.factorize(frame["unit"], sort=True)[0].astype(np.int64)
+    codes, names = pd.factorize(frame["unit"], sort=True)
+    unit = codes.astype(np.int64)
     cluster = pd.factorize(frame["cluster"], sort=True)[0].astype(np.int64)
     time = frame["time"].to_numpy(dtype=np.int64)
     key = unit * (np.ptp(time) + 1) + (time - time.min())
@@ -256,6 +270,7 @@ def coded_rows(sample: Sample, *, takes_effects: bool = False) -> Rows:
         anticipation=sample.anticipation,
         exclusions=tuple(sample.exclusions),
         effects={name: pd.factorize(frame[name], sort=True)[0].astype(np.int64)[order] for name in sample.effects},
+        unit_names=np.asarray(names, dtype=object),
     )
     _refuse_malformed(rows, is_repeated=bool((np.diff(key[order]) == 0).any()))
     return rows

@@ -57,11 +57,18 @@ OPTIONS = (
         default="by_time",
         allowed=get_args(EffectKind),
     ),
+    Option(
+        name="cutoff_km", meaning="how far errors go together, in kilometres, with std_errors = conley.", default=100
+    ),
 )
 
 
 def estimate(
-    sample: Sample, *, std_errors: StdErrors | None = None, extra_effects: EffectKind | None = None
+    sample: Sample,
+    *,
+    std_errors: StdErrors | None = None,
+    extra_effects: EffectKind | None = None,
+    cutoff_km: int | None = None,
 ) -> Estimate:
     """The coefficient of exposure in a regression with unit and time effects.
 
@@ -75,8 +82,10 @@ def estimate(
         latitude and longitude).
     extra_effects
         What the sample's `effects` are: `by_time` (default; region means region-by-year) or `plain`.
+    cutoff_km
+        How far errors go together with `conley`, in kilometres (default 100).
     """
-    given = {"std_errors": std_errors, "extra_effects": extra_effects}
+    given = {"std_errors": std_errors, "extra_effects": extra_effects, "cutoff_km": cutoff_km}
     options = checked(given, declared=OPTIONS, estimator=NAME)
     rows = _without_anticipation(read_rows(sample, takes_effects=True))
     regressors = np.column_stack([rows.is_exposed.astype(float), rows.covariates])
@@ -86,7 +95,7 @@ def estimate(
             regressors,
             effects=rows.fixed_effects(extra_effects or "by_time", estimator=NAME),
             weights=rows.weight,
-            errors=rows.error_model(std_errors or "cluster"),
+            errors=rows.error_model(std_errors or "cluster", cutoff_km=cutoff_km or 100),
             optional_from=1,
         )
     except linear.CollinearError as error:

@@ -136,7 +136,13 @@ def _alternatives(
             lambda: estimate_by_name(sample, "event_study"),
         ),
         ("matched_difference", "Nearest neighbours, change since the baseline", matched),
-        ("never", "Against never exposed only", varied(comparison="never")),
+        (
+            "never",
+            "Callaway and Sant'Anna, against never exposed only",
+            lambda: _group_time(
+                design.with_analysis(comparison="never").sample(panel), "callaway_santanna", analysis=analysis
+            ),
+        ),
         ("anticipation_1", "One year of anticipation", varied(anticipation=1)),
         ("random_trends", "Each unit with a trend of its own", lambda: estimate_by_name(sample, "random_trends")),
     ]
@@ -279,11 +285,20 @@ def _weighted_by_people(sample: Sample) -> Sample:
 def _spillover(design: Design, panel: Panel, *, plan: Plan) -> Check:
     """Did places never exposed move differently where a neighbour was?"""
     asks = dataclasses.replace(design.with_analysis(unit="place"), exposure="neighbours")
-    outcome = design.outcome
+    outcome, least = design.outcome, plan.verdict.minimum_treated_clusters
     try:
-        found = _group_time(asks.sample(panel), design.analysis.headline, analysis=asks.analysis)
+        sample = asks.sample(panel)
+        found = _group_time(sample, design.analysis.headline, analysis=asks.analysis)
     except EstimationError as error:
         return checks.spillover(None, why=str(error), scale=outcome.scale, unit=outcome.unit)
+    allowed = trust.inference_allowed(sample)
+    weight = min(allowed.n_treated, allowed.effective)
+    if weight < least:
+        why = (
+            f"{found.n_treated} such places lie in {allowed.n_treated} counties, which decide an estimate as "
+            f"{weight:.0f} of equal weight would: too few to tell."
+        )
+        return checks.spillover(None, why=why, scale=outcome.scale, unit=outcome.unit)
     return checks.spillover(found, why="", scale=outcome.scale, unit=outcome.unit)
 
 
@@ -296,7 +311,11 @@ def _group_time(sample: Sample, name: Headline, *, analysis: Analysis) -> Estima
     found = estimate_by_name(sample, name, aggregation=analysis.aggregation, std_errors="bjs_leave_out")
     if math.isfinite(found.std_error):
         return found
-    return estimate_by_name(sample, name, aggregation=analysis.aggregation)
+    plain = estimate_by_name(sample, name, aggregation=analysis.aggregation)
+    said = "a cohort lies in one county, so leave-out errors do not exist; the plain ones, used instead, are too small"
+    return dataclasses.replace(
+        plain, settings={**plain.settings, "warnings": [*plain.settings.get("warnings", []), said]}
+    )
 
 
 def _judged(headline: Estimate, lottery: Lottery) -> dict[str, Any]:

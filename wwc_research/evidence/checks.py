@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wwc_research.catalog import VerdictRule
+from wwc_research.design.balance import balance_verdict
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.estimators.few_clusters import SmallSample
 from wwc_research.estimators.wild_bootstrap import WildBootstrap
@@ -82,8 +83,8 @@ def as_populous(lottery: Lottery, *, scale: float, unit: str) -> Check:
     mean, other = scale * lottery.placebo_mean, scale * lottery.estimate
     share = abs(lottery.placebo_mean) / lottery.std_error if lottery.std_error > 0 else math.nan
     sentence = (
-        f"Unexposed places as populous, drawn by lot, differ from the rest by {mean:+.2f} {unit} on average without "
-        f"any exposure. The estimate ({other:+.2f}) less that is {other - mean:+.2f}."
+        f"Places as populous as the exposed, drawn by lot, differ from all places by {mean:+.2f} {unit} on average "
+        f"once the estimated effect is taken out. The estimate ({other:+.2f}) less that is {other - mean:+.2f}."
     )
     return Check(
         name="as_populous",
@@ -204,21 +205,13 @@ def direction(headline: Estimate, *, others: Mapping[str, Estimate]) -> Check:
 
 def balance(rows: Sequence[Mapping[str, Any]], *, rule: VerdictRule) -> Check:
     """Are matched units alike in all that was measured before?"""
-    asks = "Are matched units alike in what was measured before exposure?"
-    known = [row for row in rows if row["smd_after"] is not None]
-    if not known:
-        return Check(
-            name="balance", asks=asks, result="cannot_tell", statistic=None, sentence="There is no matched comparison."
-        )
-    worst = max(known, key=lambda row: abs(row["smd_after"]))
-    largest = abs(worst["smd_after"])
-    good = largest <= rule.balance_limit
-    sentence = (
-        f"The largest standardised difference after matching is {largest:.3f} ({worst['title']}), "
-        f"{'within' if good else 'above'} the limit of {rule.balance_limit:g}."
-    )
+    verdict = balance_verdict(rows, limit=rule.balance_limit)
     return Check(
-        name="balance", asks=asks, result="passed" if good else "failed", statistic=_number(largest), sentence=sentence
+        name="balance",
+        asks="Are matched units alike in what was measured before exposure?",
+        result=verdict.result,
+        statistic=_number(verdict.largest),
+        sentence=verdict.sentence,
     )
 
 

@@ -30,9 +30,9 @@ class Lottery:
     ----------
     estimate, p_value, std_error
         The estimator's simple average; the share of draws at least as far from zero (two-sided, with the real
-        assignment counted as one draw); the root mean square of the draws.
+        assignment counted as one draw); the root mean square of draws from the outcomes less the estimate.
     placebo_mean
-        Mean of the draws: what units of the same strata differ by without any exposure. It is part of `std_error`.
+        Mean of those draws: what units of the same strata differ by without the effect. It is part of `std_error`.
     leads, lead_p_value
         Event times tested, and the p-value of their joint statistic (quadratic form in the draws' covariance).
     drift_p_value
@@ -77,7 +77,8 @@ def draw_lots(
     """The estimator's simple average and its leads under cohorts drawn by lot over the same units.
 
     Cohort sizes and years are kept; which units make them up is drawn without replacement, within groups of the
-    sample's column `stratum` where it has one. Valid where units of a group are exchangeable had there been no effect
+    sample's column `stratum` where it has one (leads and drift: over all units, so that a trend that goes with the
+    strata is seen). Valid where units of a group are exchangeable had there been no effect
     (Fisher 1935; for difference-in-differences with few treated units Conley and Taber 2011). Leads are those of the
     estimator; the drift is that of the group-time averages against the last period before exposure.
 
@@ -121,15 +122,23 @@ def draw_lots(
     estimate = float(judged.averages(real)[0])
     placebo = judged.averages(lots)
     placebo = placebo[np.isfinite(placebo)]
-    tested, drawn, seen = judged.lead_terms(lots, real)
+    if not placebo.size:
+        raise EstimationError("no assignment drawn by lot has an estimate; widen the window or the strata")
+    # spread and mean are those of the outcomes less the estimate: exposed units are among those drawn, and their
+    # effect is not what units without exposure differ by
+    spread = judged.less(estimate, real).averages(lots)
+    spread = spread[np.isfinite(spread)]
+    # leads are judged among all units: within strata a trend that goes with size would be everybody's, and unseen
+    anyone = _lots(real[0], strata=np.zeros(len(units), dtype=np.int64), generator=generator, draws=draws)
+    tested, drawn, seen = judged.lead_terms(anyone, real)
     return Lottery(
         estimate=estimate,
         p_value=float((1 + (np.abs(placebo) >= abs(estimate) * (1 - 1e-12)).sum()) / (1 + len(placebo))),
-        std_error=float(np.sqrt(np.mean(placebo**2))),
-        placebo_mean=float(placebo.mean()),
+        std_error=float(np.sqrt(np.mean(spread**2))),
+        placebo_mean=float(spread.mean()),
         leads=tested,
         lead_p_value=_joint_p_value(drawn, seen),
-        drift_p_value=cells.drift_p_value(lots, real, base=-1 - sample.anticipation),
+        drift_p_value=cells.drift_p_value(anyone, real, base=-1 - sample.anticipation),
         draws=len(placebo),
         without_one={units[unit]: judged.without(place, real) for place, unit in enumerate(real[0])},
     )
@@ -188,6 +197,11 @@ class _Imputed:
             anticipation=self.anticipation,
         )
 
+    def less(self, effect: float, real: Integers) -> _Imputed:
+        """The same with an effect taken from the outcomes of the really exposed."""
+        exposed = _exposed_cells(self.outcomes.shape, real, times=self.times, cohorts=self.cohorts)
+        return replace(self, outcomes=self.outcomes - effect * exposed)
+
     def without(self, place: int, real: Integers) -> float:
         """The real estimate with one exposed unit hidden."""
         hidden = self.outcomes.copy()
@@ -200,7 +214,7 @@ class _GroupTime:
     """Average and leads of the group-time effects, each against the last period before exposure.
 
     `after` and `leads` are the cells of real event times after and before exposure, `near` the leads tested jointly,
-    `sizes` the units of each cohort.
+    `sizes` the units of each cohort; `cohorts` has one entry an exposed unit.
     """
 
     outcomes: Floats
@@ -208,16 +222,31 @@ class _GroupTime:
     leads: list[_Cell]
     near: list[_Cell]
     sizes: list[int]
+    times: Integers
+    cohorts: Floats
 
     @classmethod
     def of(cls, sample: Sample, *, outcomes: Floats, cohorts: Floats, times: Integers, n_leads: int) -> _GroupTime:
         after, leads = _cells(sample, cohorts=_values(cohorts), times=times)
         near = [cell for cell in leads if cell.event_time >= -1 - sample.anticipation - n_leads]
         sizes = [int((cohorts == cohort).sum()) for cohort in _values(cohorts)]
-        return cls(outcomes=outcomes, after=after, leads=leads, near=near, sizes=sizes)
+        return cls(
+            outcomes=outcomes,
+            after=after,
+            leads=leads,
+            near=near,
+            sizes=sizes,
+            times=times,
+            cohorts=np.repeat(_values(cohorts), sizes),
+        )
 
     def averages(self, lots: Integers) -> Floats:
         return _averages(self.outcomes, lots, self.after, sizes=self.sizes)
+
+    def less(self, effect: float, real: Integers) -> _GroupTime:
+        """The same with an effect taken from the outcomes of the really exposed."""
+        exposed = _exposed_cells(self.outcomes.shape, real, times=self.times, cohorts=self.cohorts)
+        return replace(self, outcomes=self.outcomes - effect * exposed)
 
     def lead_terms(self, lots: Integers, real: Integers) -> tuple[tuple[int, ...], Floats, Floats]:
         """Event times, and the terms of the draws and of the real assignment, shape (draws or 1, leads)."""
@@ -258,6 +287,13 @@ class _GroupTime:
         if not cells:
             return math.nan
         return float(_averages(hidden, np.delete(real[0], place)[None, :], cells, sizes=fewer)[0])
+
+
+def _exposed_cells(shape: tuple[int, ...], real: Integers, *, times: Integers, cohorts: Floats) -> Floats:
+    """1 where a unit is really exposed, else 0; shape (units, times)."""
+    exposed = np.zeros(shape)
+    exposed[real[0]] = times[None, :] >= cohorts[:, None]
+    return exposed
 
 
 def _joint_p_value(drawn: Floats, seen: Floats) -> float:

@@ -115,6 +115,32 @@ def love_plot(rows: Rows, *, limit: float) -> Axes:
     return axes
 
 
+def overlap_plot(rows: Rows) -> Axes:
+    """Propensity scores of exposed units (up) and comparison units (down), before and after matching or weighting.
+
+    Parameters
+    ----------
+    rows
+        Rows with low, high, treated_before, control_before, treated_after, control_after: each group's share in a
+        step of the score.
+    """
+    axes = _axes()
+    lows = [row["low"] for row in rows]
+    widths = [row["high"] - row["low"] for row in rows]
+    sides = (("treated", 1, BLUE, "exposed"), ("control", -1, ORANGE, "comparison"))
+    for group, sign, colour, title in sides:
+        after = [100 * sign * row[f"{group}_after"] for row in rows]
+        before = [100 * sign * row[f"{group}_before"] for row in rows]
+        axes.bar(lows, after, width=widths, align="edge", color=colour, alpha=0.45, label=f"{title}, after")
+        axes.stairs(before, [*lows, rows[-1]["high"]], color=colour, linewidth=1.3, label=f"{title}, before")
+    axes.axhline(0, color=INK, linewidth=0.8)
+    axes.set_xlabel("Estimated probability of exposure")
+    axes.set_ylabel("Units of the group, %\n(exposed up, comparison down)")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.2), ncols=2)
+    return axes
+
+
 def estimates(rows: Rows, *, scale: float, unit: str) -> Axes:
     """All estimates of one effect side by side with their 95 % intervals, the headline filled.
 
