@@ -28,6 +28,9 @@ sections.event_study(evidence)
 sections.trends(evidence)
 
 # %%
+sections.synthetic(evidence)
+
+# %%
 sections.cross_section(evidence)
 
 # %%

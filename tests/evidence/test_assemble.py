@@ -50,6 +50,35 @@ def test_youth_neet_is_never_more_than_what_three_counties_allow(found):
     assert evidence.cross_section["estimate"]["n_treated"] > 10
 
 
+def test_each_county_of_youth_neet_stands_beside_a_mix_of_counties_never_certified(found):
+    synthetic = found["youth_neet"].synthetic
+    assert [row["label"].split(",")[0] for row in synthetic] == ["Jefferson County", "Jackson County", "Shelby County"]
+    for row in synthetic:
+        assert sum(donor["weight"] for donor in row["donors"]) == pytest.approx(1, abs=0.03)
+        donors = {donor["unit"] for donor in row["donors"]}
+        assert not donors & {"37119", "39061", "40143"}  # Charlotte, Cincinnati and Tulsa are certified, undated
+        assert row["ratio_p_value"] >= 1 / (row["n_placebos"] + 1)
+    assert found["broadband"].synthetic == ()
+
+
+def test_spillover_is_asked_of_figures_measured_for_places_only(found):
+    asked = {name: "spillover" in {check.name for check in evidence.checks} for name, evidence in found.items()}
+    assert asked == {"broadband": True, "youth_neet": False, "unemployment": False}
+
+
+def test_the_other_ways_of_asking_stand_beside_the_headline(found):
+    names = {item.name for item in found["broadband"].alternatives}
+    assert names >= {
+        "callaway_santanna",
+        "panel_matching",
+        "synthetic_did",
+        "precision",
+        "population",
+        "region_by_year",
+    }
+    assert "people_share" in {item.name for item in found["unemployment"].alternatives}
+
+
 def test_county_outcomes_are_compared_county_by_county(found):
     values = found["unemployment"].headline.estimate
     assert values["settings"]["unit"] == "county"

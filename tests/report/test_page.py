@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -9,7 +10,8 @@ from tests.conftest import ROOT
 from wwc_research import catalog
 from wwc_research.errors import InputError, ReportError
 from wwc_research.evidence.assemble import assemble, judge
-from wwc_research.report import page, sections
+from wwc_research.evidence.evidence import Evidence
+from wwc_research.report import html, page, sections
 
 NOTEBOOK = ROOT / "notebooks" / "outcome_report.ipynb"
 
@@ -60,7 +62,7 @@ def test_a_page_asks_nothing_of_anybody(made):
     policy = [attrs for attrs in outline.all("meta") if attrs.get("http-equiv") == "Content-Security-Policy"]
     assert policy[0]["content"].startswith("default-src 'none'")
     assert "url(" not in made.split("</style>")[0]
-    assert len(made.encode()) < 400_000
+    assert len(made.encode()) < 500_000  # with a figure for each of three synthetic controls
 
 
 @pytest.mark.notebook
@@ -143,3 +145,11 @@ def test_the_page_template_shows_tables_of_a_last_line(tmp_path):
     made = page.to_html(tmp_path / "e.ipynb", title="T")
     assert '<table id="t"></table>' in made
     assert "/home/someone" not in made
+
+
+def test_synthetic_controls_are_shown_where_they_are_planned_and_nowhere_else(evidence_file):
+    neet = Evidence.read(evidence_file)
+    text = html.text_only(str(sections.synthetic(neet).html))
+    assert "Jefferson County, KY" in text
+    assert "placebos" in text
+    assert sections.synthetic(dataclasses.replace(neet, synthetic=())).html == ""

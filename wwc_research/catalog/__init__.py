@@ -122,6 +122,7 @@ class Analysis:
     aggregation: str
     size_strata: int = 1
     also_by_place: bool = True
+    synthetic_controls: bool = False
     cross_section_year: int | None = None
     cross_section_covariates: tuple[str, ...] = ()
 

@@ -56,7 +56,8 @@ def propensity(
     InputError
         For an unknown model, one without probabilities, or a generator that is missing.
     EstimationError
-        If no covariate varies, covariates tell the groups perfectly (`logistic`), or a group has a single unit.
+        If no covariate varies, covariates tell the groups perfectly (`logistic`), a group has a single unit, or
+        the model cannot be fitted.
     """
     if model == LOGISTIC:
         return propensity_scores(X, treated=treated)
@@ -74,7 +75,13 @@ def propensity(
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
     parts = StratifiedKFold(n_splits=min(folds, smaller), shuffle=True, random_state=seeds[1])
-    found = cross_val_predict(classifier, X, treated.astype(int), cv=parts, method="predict_proba")
+    try:
+        found = cross_val_predict(classifier, X, treated.astype(int), cv=parts, method="predict_proba")
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise EstimationError(
+            f"propensity model {model!r} cannot be fitted to these covariates ({reason}); use another."
+        ) from error
     scores: Floats = np.asarray(found, dtype=float)[:, 1]
     return scores
 

@@ -13,6 +13,13 @@ from wwc_research import inference
 from wwc_research.design.sample import Exclusion
 
 
+def _as_json(value: Any) -> Any:
+    """The same value as it is read back from JSON: keys are text there, and tuples lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    return [_as_json(item) for item in value] if isinstance(value, list | tuple) else value
+
+
 def _json_number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
@@ -158,7 +165,7 @@ class Estimate:
             "event_study": [term.as_dict() for term in self.event_study],
             "group_time": [term.as_dict() for term in self.group_time],
             "exclusions": [exclusion.as_dict() for exclusion in self.exclusions],
-            "settings": dict(self.settings),
+            "settings": _as_json(dict(self.settings)),
         }
 
     def tidy(self) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from wwc_research.errors import DataError
 CheckResult = Literal["passed", "failed", "cannot_tell"]
 Cause = Literal["", "unreliable", "imprecise"]
 VerdictCode = Literal["associated_better", "associated_worse", "no_effect_as_large", "cannot_tell"]
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +62,8 @@ class Evidence:
     verdict and the first sentences of a page rest on: estimate, std_error, ci_low, ci_high, p_value and
     minimum_detectable_effect by the more cautious of clustered errors and lots (`basis`), with `lot_p_value`,
     `lot_std_error`, `draws`, and `years_after`, the mean distance from exposure. `cohorts`, `trends`, `balance`,
-    `matched` and `exclusions` are lists of rows; `method_cards` are those of the estimators used; `provenance` names
-    data and plan hashes.
+    `matched` and `exclusions` are lists of rows; `synthetic` has one entry a synthetic control, where they are
+    planned; `method_cards` are those of the estimators used; `provenance` names data and plan hashes.
     """
 
     outcome: str
@@ -81,6 +81,7 @@ class Evidence:
     balance: tuple[Mapping[str, Any], ...]
     matched: tuple[Mapping[str, Any], ...]
     cross_section: Mapping[str, Any] | None = None
+    synthetic: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
     method_cards: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -112,6 +113,6 @@ class Evidence:
                 "alternatives": tuple(Named(**item) for item in raw["alternatives"]),
                 "checks": tuple(Check(**item) for item in raw["checks"]),
                 "verdict": Verdict(**{**verdict, "because": tuple(verdict["because"])}) if verdict else None,
-                **{key: tuple(raw[key]) for key in ("cohorts", "trends", "balance", "matched", "notes")},
+                **{key: tuple(raw[key]) for key in ("cohorts", "trends", "balance", "matched", "notes", "synthetic")},
             }
         )

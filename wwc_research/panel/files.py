@@ -177,6 +177,7 @@ def read_units(
     exact: Sequence[str] = (),
     unit: str | None = None,
     cluster: str | None = None,
+    keep_gaps: bool = False,
 ) -> CheckedFile:
     """Checked rows of a file with one row a unit, for matching.
 
@@ -194,6 +195,8 @@ def read_units(
         Column that names each row once; the row number of the file where not given.
     cluster
         Column of groups that share shocks.
+    keep_gaps
+        Whether rows with an empty covariate stay; else they are left out and counted.
 
     Returns
     -------
@@ -232,7 +235,7 @@ def read_units(
 
     frame = pd.DataFrame(intake.parts)
     _note_repeated_units(table, frame, faults=faults)
-    labels |= {f"exact: {column}": column for column in exact}
+    labels = ({} if keep_gaps else labels) | {f"exact: {column}": column for column in exact}
     measured = {} if outcome is None else {"outcome": outcome}
     frame, exclusions = _without_gaps(frame, measured | labels, unreadable=intake.unreadable)
     _note_emptied(frame, (*measured.values(), *labels.values()), faults=faults)

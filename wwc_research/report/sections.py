@@ -12,7 +12,7 @@ from typing import Any
 from wwc_research import catalog
 from wwc_research.catalog import Outcome, Treatment
 from wwc_research.evidence.evidence import Evidence, Named
-from wwc_research.report import html, plots, wording
+from wwc_research.report import html, plots, synthetic_plots, wording
 from wwc_research.report.html import Block
 
 CHECK_WORDS = {"passed": "passed", "failed": "failed", "cannot_tell": "cannot tell"}
@@ -167,6 +167,72 @@ def trends(evidence: Evidence) -> Block:
     )
     caption = "Means of units with a figure in every year shown. Raw figures: nothing is adjusted."
     return title + html.figure(axes, alt=alt, caption=caption, data=data)
+
+
+def synthetic(evidence: Evidence) -> Block:
+    """Each exposed unit beside its synthetic control, where the plan asks for them; an empty block elsewhere."""
+    if not evidence.synthetic:
+        return html.block("")
+    outcome, _ = _entries(evidence)
+    intro = (
+        "Each exposed unit is set beside a mix of unexposed ones, weighted so that the mix moved like it before. The "
+        "same is done for every unexposed unit as if it had been exposed: a gap says something only if few of those "
+        "placebos show as large a one. With so few units the smallest p-value there can be is not small."
+    )
+    parts = [html.heading("Each exposed unit and its synthetic control"), html.paragraph(intro)]
+    rows = [
+        {
+            "label": row["label"],
+            "exposed_from": row["exposed_from"],
+            "effect": wording.bare_effect(row["effect"], outcome),
+            "fit": wording.number(_scaled(row["pre_rmspe"], outcome), decimals=outcome.decimals),
+            "p_value": f"{row['ratio_p_value']:.2f} (of {row['n_placebos']} placebos)",
+            "donors": "; ".join(f"{donor['label']} {donor['weight']:.0%}" for donor in row["donors"][:4]),
+        }
+        for row in evidence.synthetic
+    ]
+    columns = {
+        "label": "Exposed",
+        "exposed_from": "From",
+        "effect": f"Mean gap since, {outcome.unit}",
+        "fit": "Misfit before",
+        "p_value": "p by placebos",
+        "donors": "Largest parts of the mix",
+    }
+    parts.append(html.table(rows, caption="Synthetic controls", columns=columns))
+    return _joined([*parts, *(_one_synthetic(row, outcome) for row in evidence.synthetic)])
+
+
+def _one_synthetic(row: Mapping[str, Any], outcome: Outcome) -> Block:
+    axes = synthetic_plots.placebo_gaps(
+        row["series"],
+        row["placebos"],
+        exposed_from=row["exposed_from"],
+        scale=outcome.scale,
+        unit=outcome.unit,
+        name=row["label"],
+    )
+    misfit = wording.number(_scaled(row["pre_rmspe"], outcome), decimals=outcome.decimals)
+    alt = (
+        f"{row['label']} less its synthetic control: misfit before {row['exposed_from']} {misfit} {outcome.unit}, mean "
+        f"gap since {wording.effect(row['effect'], outcome)}, p by placebos {row['ratio_p_value']:.2f}."
+    )
+    caption = (
+        f"{row['label']}: outcome less its synthetic control, over the same for every placebo. A gap that leaves the "
+        "placebos only after the dashed line would be a sign of an effect."
+    )
+    values = [
+        {
+            "time": point["time"],
+            "exposed": wording.number(outcome.scale * point["exposed"], decimals=outcome.decimals),
+            "synthetic": wording.number(outcome.scale * point["synthetic"], decimals=outcome.decimals),
+            "gap": wording.bare_effect(point["gap"], outcome),
+        }
+        for point in row["series"]
+    ]
+    columns = {"time": "Year", "exposed": "Exposed", "synthetic": "Its synthetic", "gap": "Gap"}
+    data = html.table(values, caption=f"{row['label']} and its synthetic control", columns=columns)
+    return html.figure(axes, alt=alt, caption=caption, data=data)
 
 
 def estimates(evidence: Evidence) -> Block:

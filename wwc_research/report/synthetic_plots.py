@@ -84,7 +84,7 @@ def placebo_gaps(
         axes.plot(times, values, color=_FAINT, linewidth=0.9, label=told if number == 0 else None)
     gaps = [scale * row["gap"] for row in rows]
     axes.plot(times, gaps, marker="o", markersize=5, linewidth=2.0, color=BLUE, label=name)
-    axes.set_ylabel(f"Outcome less its synthetic control, {unit}")
+    axes.set_ylabel(f"Gap, {unit}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
     return axes
