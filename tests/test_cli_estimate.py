@@ -455,7 +455,10 @@ def few_treated(path, *, n_treated: int):
         for year in range(2015, 2021)
     ]
     frame = pd.DataFrame(rows, columns=["city", "year", "y", "first"])
-    frame.assign(margin=0.5, lat=40 + frame.index % 7, lon=-90.0).to_csv(path, index=False)
+    cities = frame["city"].str[-2:].astype(int)
+    frame.assign(margin=0.5, lat=40 + frame.index % 7, lon=-90.0, region="r" + (cities % 4).astype(str)).to_csv(
+        path, index=False
+    )
     return path
 
 
@@ -514,3 +517,41 @@ def test_a_dose_or_a_latitude_out_of_range_is_refused_with_row_and_value(tmp_pat
     assert "123" in said
     assert "row 7" in said
     assert "at least -90 and at most 90" in said
+
+
+def test_effects_of_a_region_at_each_time_are_taken_out(tmp_path):
+    file = few_treated(tmp_path / "few.csv", n_treated=12)
+    frame = pd.read_csv(file)
+    plain = answer(file, *CITIES, "--estimator", "two_way_fe", "--effects", "region", "--lots", "0")
+    shift = frame["region"].str[1].astype(int) * (frame["year"] - 2015) ** 2
+    frame.assign(y=frame["y"] + 5.0 * shift).to_csv(file, index=False)
+    shifted = answer(file, *CITIES, "--estimator", "two_way_fe", "--effects", "region", "--lots", "0")
+    assert shifted["estimate"] == pytest.approx(plain["estimate"], abs=1e-8)
+    assert shifted["settings"]["effects"] == ["region"]
+    assert "effects" in refused(file, *CITIES, "--estimator", "imputation", "--effects", "region", "--lots", "0")
+
+
+def test_lots_over_units_are_not_trusted_where_units_of_a_cluster_differ_in_exposure(tmp_path):
+    file = few_treated(tmp_path / "few.csv", n_treated=6)
+    frame = pd.read_csv(file)
+    frame.assign(county="c" + (frame["city"].str[-2:].astype(int) // 4).astype(str)).to_csv(file, index=False)
+    result = answer(file, *CITIES, "--estimator", "two_way_fe", "--cluster", "county")
+    assert result["settings"]["inference"]["trusted"] == "cr2"
+    assert result["by_lot"] is None
+    assert result["judged"]["by"] == "cr2"
+    assert result["judged"]["ci_low"] < result["estimate"] < result["judged"]["ci_high"]
+    assert result["judged"]["p_value"] != result["p_value"]
+    assert answer(file, *CITIES, "--estimator", "imputation", "--cluster", "county")["judged"]["p_value"] is None
+
+
+def test_a_dose_that_cannot_be_dealt_spoils_no_estimate(tmp_path):
+    file = few_treated(tmp_path / "few.csv", n_treated=4)
+    frame = pd.read_csv(file)
+    frame["amount"] = ((frame["first"] <= frame["year"]) * (1 + frame.index % 2)).astype(float)
+    frame.drop(index=7).to_csv(file, index=False)
+    result = answer(file, *CITIES, "--estimator", "dose_response", "--dose", "amount")
+    assert result["by_lot"] is None
+    assert any("lots could not be drawn" in warning for warning in result["settings"]["warnings"])
+    assert "seen at different times" in refused(
+        file, *CITIES, "--estimator", "dose_response", "--dose", "amount", "--lots", "50"
+    )

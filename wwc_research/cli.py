@@ -450,6 +450,12 @@ def estimate(
         str | None, typer.Option(metavar="COL", help="Groups that share shocks (default: the unit).")
     ] = None,
     weights: Annotated[str | None, typer.Option(metavar="COL", help="Weights above zero.")] = None,
+    effects: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B", help="two_way_fe, event_study: columns, such as region, whose levels differ by time."
+        ),
+    ] = "",
     dose: Annotated[
         str | None, typer.Option(metavar="COL", help="dose_response, switching: how much of the treatment, 0 = none.")
     ] = None,
@@ -532,6 +538,7 @@ def estimate(
         cluster=cluster,
         weights=weights,
         optional={name: column for name, column in optional.items() if column is not None},
+        effects=_names(effects),
         comparison=comparison,
         anticipation=anticipation,
         always_treated=always_treated,
@@ -822,8 +829,9 @@ def match(
         | {"covariates": names, "exact": exact_columns, "adjust": adjust_columns}
         | {"seed": seed, "version": __version__, "warnings": said}
     )
+    joined = "compared" if answer["sets"] is None and answer["pairs"] is None else "matched"
     summary = (
-        f"{method}: {answer['n_matched_treated']:,} of {answer['n_treated']:,} treated units matched with "
+        f"{method}: {answer['n_matched_treated']:,} of {answer['n_treated']:,} treated units {joined} with "
         f"{answer['n_matched_control']:,} of {answer['n_control']:,} controls"
     )
     if answer["estimate"] is not None:

@@ -30,6 +30,7 @@ def sample_from_file(
     cluster: str | None = None,
     weights: str | None = None,
     optional: Mapping[str, str] | None = None,
+    effects: Sequence[str] = (),
     comparison: Comparison = "not_yet",
     anticipation: int = 0,
     always_treated: AlwaysTreated = "refuse",
@@ -44,7 +45,7 @@ def sample_from_file(
     ----------
     path
         CSV or Parquet; see `wwc_research.panel.files.read_table`.
-    unit, time, outcome, cohort, covariates, cluster, weights, optional
+    unit, time, outcome, cohort, covariates, cluster, weights, optional, effects
         Column names (`optional` by name of `OPTIONAL_COLUMNS`); see `wwc_research.panel.files.read_panel`.
     comparison
         `never` or `not_yet`.
@@ -73,6 +74,7 @@ def sample_from_file(
         cluster=cluster,
         weights=weights,
         optional=optional,
+        effects=effects,
         faults=faults,
     )
     exclusions = [Exclusion(reason=reason, rows=rows, units=units) for reason, rows, units in checked.exclusions]
@@ -94,6 +96,7 @@ def sample_from_file(
     return Sample(
         frame=frame,
         covariates=tuple(covariate_names(covariates)),
+        effects=tuple(effects),
         comparison=comparison,
         anticipation=anticipation,
         exclusions=tuple(exclusions),

@@ -35,7 +35,7 @@ def inference_allowed(sample: Sample) -> SmallSample:
     one cluster differ in exposure, lots over units would take shared shocks for chance of each unit; there
     bias-reduced errors by cluster are trusted instead.
     """
-    rows = coded_rows(sample)
+    rows = coded_rows(sample, takes_effects=True)
     exposed = rows.is_exposed
     try:
         effective = effective_clusters(

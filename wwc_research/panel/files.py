@@ -94,6 +94,7 @@ def read_panel(
     cluster: str | None = None,
     weights: str | None = None,
     optional: Mapping[str, str] | None = None,
+    effects: Sequence[str] = (),
     faults: Faults,
 ) -> CheckedFile:
     """Checked unit-time rows of a user's file, with every fault noted in `faults` (not raised).
@@ -113,6 +114,8 @@ def read_panel(
         Column of positive weights; 1 where not given.
     optional
         Column by name of `OPTIONAL_RANGES`: dose, at_risk, outcome_std_error, latitude, longitude.
+    effects
+        Columns of text, such as a region, whose levels are further fixed effects; they keep their names.
     faults
         Where faults are gathered; the caller adds its own and raises once.
 
@@ -131,7 +134,8 @@ def read_panel(
     table = read_table(path)
     named = {"unit": unit, "time": time, "outcome": outcome, "cohort": cohort, "cluster": cluster}
     extra = dict(optional or {})
-    roles = _roles(named | {"weights": weights} | extra, covariates)
+    further = {f"effects {position}": column for position, column in enumerate(effects, start=1)}
+    roles = _roles(named | {"weights": weights} | extra | further, covariates)
     _note_shared_roles(roles, faults=faults)
     intake = _Intake(table, there=_note_unusable_columns(table, roles, faults=faults), faults=faults)
     intake.take("unit", unit, columns.filled_texts, role="unit", faults=faults)
@@ -147,6 +151,8 @@ def read_panel(
     intake.take("outcome", outcome, columns.measures, faults=faults)
     for name, column in extra.items():
         intake.take(name, column, columns.numbers_within, limits=OPTIONAL_RANGES[name], faults=faults)
+    for column in effects:
+        intake.take(column, column, columns.filled_texts, role="effects", faults=faults)
     labels = dict(zip(covariate_names(covariates), covariates, strict=True))
     for name, column in labels.items():
         intake.take(name, column, columns.measures, faults=faults)
