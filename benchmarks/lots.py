@@ -14,6 +14,8 @@ from wwc_research import inference
 from wwc_research.estimators import estimate
 from wwc_research.evidence.randomisation import draw_lots
 
+# Where nearly everybody is exposed there is next to nobody to draw, and drawing takes hours.
+JUDGED = tuple(world for world in WORLDS if world != "growing effects, nearly all adopt")
 COLUMNS = (
     "clustered p < 0.05",
     "lot p < 0.05",
@@ -31,6 +33,8 @@ def judged(number: int, *, world: str, seed: int, lots: int) -> list[float]:
     sample, truths = draw(WORLDS[world], generator)
     truth = truths["simple"]
     found = estimate(sample, "imputation", std_errors="bjs_leave_out")
+    if np.isnan(found.std_error):  # a cohort in one county: a page then takes the plain errors, and says so
+        found = estimate(sample, "imputation")
     lottery = draw_lots(sample, generator=generator, draws=lots, n_leads=5)
     wider = inference.confidence_interval(found.estimate, max(found.std_error, lottery.std_error))
     return [
@@ -50,6 +54,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=500)
     parser.add_argument("--lots", type=int, default=499)
     parser.add_argument("--seed", type=int, default=20261122)
+    parser.add_argument("--worlds", type=int, nargs="*", default=range(len(JUDGED)), help="numbers of worlds, from 0")
     given = parser.parse_args()
     print("# Size and coverage of the inference a page rests on\n")
     command = f"python benchmarks/lots.py --draws {given.draws} --lots {given.lots} --seed {given.seed}"
@@ -58,7 +63,7 @@ def main() -> None:
     print("| world | " + " | ".join(COLUMNS) + " |")
     print("|---" * (len(COLUMNS) + 1) + "|")
     with ProcessPoolExecutor() as pool:
-        for world in WORLDS:
+        for world in (JUDGED[number] for number in given.worlds):
             work = partial(judged, world=world, seed=given.seed, lots=given.lots)
             shares = np.mean(list(pool.map(work, range(given.draws), chunksize=10)), axis=0)
             print(f"| {world} | " + " | ".join(f"{share:.1%}" for share in shares) + " |", flush=True)

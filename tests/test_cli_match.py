@@ -1,5 +1,7 @@
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -7,6 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from wwc_research.cli import app
+from wwc_research.design.cardinality import cardinality
+from wwc_research.errors import InputError
+from wwc_research.evidence import matched_comparison
 
 FIGURES = Path(__file__).parent / "figures"
 COVARIATES = "age,schooling_years,race,is_married,has_no_degree,earnings_1974_usd,earnings_1975_usd"
@@ -47,7 +52,9 @@ def answer(file, *options):
     out = file.parent / "out.json"
     done = run(file, *options, "--json", str(out))
     assert done.exit_code == 0, done.output
-    return json.loads(out.read_text(encoding="utf-8"))
+    result = json.loads(out.read_text(encoding="utf-8"))
+    out.unlink()
+    return result
 
 
 def refused(file, *options):
@@ -274,3 +281,333 @@ def test_the_help_names_every_key_beyond_the_basics(people_file):
     text = CliRunner().invoke(app, ["match", "--help"]).output
     line = " ".join(text.split()).split("Beyond the basics OUT has ")[1].split(".")[0]
     assert set(line.replace(" and ", ", ").split(", ")) == set(answer(people_file, *BASE)) - KEYS
+
+
+METHODS = get_args(matched_comparison.Method)
+BY_SCORE = ("nearest", "optimal", "full", "subclassification", "inverse_probability")
+NUMBERS = pd.read_csv(FIGURES / "lalonde_numbers.csv", index_col="spec")
+
+
+def by(method, covariates=COVARIATES):
+    return ["--treatment", "treated", "--covariates", covariates, "--method", method]
+
+
+@pytest.fixture
+def few(people):
+    """A third of the people, so that every method is quick."""
+    return people.iloc[::3].reset_index(drop=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "covariates", "errors", "spec"),
+    [
+        ("coarsened_exact", COVARIATES, "set", "CEM default cutpoints(sturges), SE cluster stratum"),
+        ("exact", "race,is_married,has_no_degree", "set", "exact race,married,nodegree"),
+        ("subclassification", COVARIATES, "hc1", "PS subclassification 6, weighted diff (HC1)"),
+        ("inverse_probability", COVARIATES, "hc0", "odds weights, HC0 SE"),
+    ],
+)
+def test_strata_and_weights_give_the_numbers_of_r(people_file, method, covariates, errors, spec):
+    result = answer(people_file, *by(method, covariates), *OUTCOME, "--std-errors", errors)
+    row = NUMBERS.loc[spec]
+    assert result["estimate"] == pytest.approx(row["estimate"], rel=1e-6)
+    assert result["std_error"] == pytest.approx(row["std_error"], rel=1e-6)
+
+
+def test_coarsened_exact_matching_keeps_the_people_that_r_keeps_and_says_where_it_cut(people_file):
+    result = answer(people_file, *by("coarsened_exact"))
+    row = NUMBERS.loc["CEM n matched treated / control"]
+    assert (result["n_matched_treated"], result["n_matched_control"]) == (row["estimate"], row["std_error"])
+    assert result["estimand"] == "ATT of the matched treated"
+    assert len(result["settings"]["cutpoints"]["age"]) == 10
+    coarser = answer(people_file, *by("coarsened_exact"), "--bins", "3")
+    assert coarser["n_matched_treated"] > result["n_matched_treated"]
+    assert (coarser["settings"]["bins"], len(coarser["settings"]["cutpoints"]["age"])) == (3, 2)
+
+
+def test_entropy_balancing_gives_the_numbers_of_r_and_leaves_no_difference(people_file):
+    result = answer(people_file, *by("entropy_balancing"), *OUTCOME)
+    assert result["estimate"] == pytest.approx(NUMBERS.loc["first moments ATT", "estimate"], rel=1e-6)
+    effective = NUMBERS.loc["effective N controls (Kish)", "estimate"]
+    assert result["effective_n_control"] == pytest.approx(effective, rel=1e-6)
+    assert max(abs(row["smd_after"]) for row in result["balance"]) < 1e-6
+    assert result["balance_verdict"]["result"] == "passed"
+    assert (result["pairs"], result["sets"], result["n_ties"]) == (None, None, None)
+    assert answer(people_file, *by("entropy_balancing"), "--moments", "2")["settings"]["moments"] == 2
+
+
+def test_optimal_pairs_are_never_further_apart_in_total_than_greedy_ones(people_file):
+    greedy = answer(people_file, *by("nearest"), "--unit", "person")
+    best = answer(people_file, *by("optimal"), *OUTCOME, "--unit", "person")
+    total = sum(pair["distance"] for pair in best["pairs"])
+    assert total == pytest.approx(best["settings"]["total_distance"])
+    assert total <= sum(pair["distance"] for pair in greedy["pairs"]) + 1e-9
+    assert best["sets"] == {"count": 185, "sizes": {"1:1": 185}}
+    assert best["settings"]["std_errors"] == "set"
+
+
+def test_full_matching_uses_everybody_and_bounds_its_sets(people_file):
+    result = answer(people_file, *by("full"), *OUTCOME)
+    assert (result["n_matched_treated"], result["n_matched_control"]) == (185, 429)
+    bounded = answer(people_file, *by("full"), "--max-controls", "5")
+    assert max(int(size.split(":")[1]) for size in bounded["sets"]["sizes"]) <= 5
+
+
+def test_cardinality_matching_is_balanced_within_its_tolerance(people, few, people_file):
+    few.to_csv(people_file, index=False)
+    result = answer(people_file, *by("cardinality"), *OUTCOME, "--tolerance", "0.05")
+    assert max(abs(row["smd_after"]) for row in result["balance"]) <= 0.05 + 1e-9
+    assert result["balance_verdict"]["result"] == "passed"
+    assert result["settings"]["gap"] <= result["settings"]["max_gap"]
+
+
+def with_gap(monkeypatch, gap):
+    def hurried(*args, **options):
+        found = cardinality(*args, **options)
+        return replace(found, settings={**found.settings, "gap": gap, "most_possible": 80})
+
+    monkeypatch.setitem(matched_comparison._ROADS, "cardinality", hurried)
+
+
+def test_a_cardinality_search_cut_short_is_warned_of_or_refused(few, people_file, monkeypatch):
+    few.to_csv(people_file, index=False)
+    with_gap(monkeypatch, 0.1)
+    (warning,) = answer(people_file, *by("cardinality"))["settings"]["warnings"]
+    assert "up to 10% larger" in warning
+    with_gap(monkeypatch, 0.3)
+    text = refused(people_file, *by("cardinality"))
+    assert "up to 30% larger" in text
+    assert "tolerance" in text
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_gives_the_same_keys_and_a_verdict_on_balance(few, people_file, method):
+    few.to_csv(people_file, index=False)
+    result = answer(people_file, *by(method, "age,race"), *OUTCOME, "--unit", "person")
+    assert set(result) == set(answer(people_file, *BASE, *OUTCOME))
+    assert result["method"] == method
+    assert result["estimand"].startswith("ATT")
+    assert result["std_error"] > 0
+    worst = max(abs(row["smd_after"]) for row in result["balance"])
+    assert result["balance_verdict"]["largest"] == pytest.approx(worst)
+    assert result["balance_verdict"]["result"] == ("failed" if worst > 0.1 else "passed")
+    counted = {row["unit"]: row["weight"] for row in result["weights"]}
+    assert len(counted) == result["n_matched_treated"] + result["n_matched_control"]
+    assert min(counted.values()) > 0
+    assert (result["distance_balance"] is not None) == (method in BY_SCORE)
+    if result["sets"] is not None:
+        sizes = [[int(part) * n for part in size.split(":")] for size, n in result["sets"]["sizes"].items()]
+        assert sum(size[0] for size in sizes) == result["n_matched_treated"]
+        assert sum(size[1] for size in sizes) == result["n_matched_control"]
+
+
+def test_a_bad_balance_is_said_aloud(people_file):
+    for method, is_bad in (("nearest", True), ("entropy_balancing", False)):
+        done = run(people_file, *by(method))
+        assert done.exit_code == 0
+        assert ("badly balanced: this comparison cannot carry a finding" in done.stderr) == is_bad
+
+
+def test_the_estimand_decides_what_differences_are_measured_by(people_file):
+    spread = {}
+    for estimand in ("att", "ate", "ato"):
+        result = answer(people_file, *by("inverse_probability"), *OUTCOME, "--estimand", estimand)
+        assert result["estimand"] == estimand.upper()
+        row = result["balance"][0]
+        spread[estimand] = (row["mean_treated_before"] - row["mean_control_before"]) / row["smd_before"]
+    ages = pd.read_csv(people_file).groupby("treated")["age"].var()
+    assert spread["att"] == pytest.approx(np.sqrt(ages[1]))
+    assert spread["ate"] == spread["ato"] == pytest.approx(np.sqrt(ages.mean()))
+
+
+def test_trimming_is_spoken_of_in_the_estimand_and_short_or_long(people_file):
+    short = answer(people_file, *by("inverse_probability"), *OUTCOME, "--trim", "0.1", "--stabilised")
+    long = answer(people_file, *by("inverse_probability"), *OUTCOME, "--trim", "0.1,0.9")
+    assert short["estimand"] == "ATT among units with a propensity of 0.1 to 0.9"
+    assert short["estimate"] == pytest.approx(long["estimate"])
+    assert short["n_matched_control"] < 429
+
+
+def test_another_propensity_model_needs_a_seed_and_repeats_with_it(few, people_file):
+    few.to_csv(people_file, index=False)
+    for method in ("nearest", "subclassification", "inverse_probability"):
+        options = [*by(method), *OUTCOME, "--model", "naive_bayes"]
+        assert "give a --seed" in refused(people_file, *options)
+        first = answer(people_file, *options, "--seed", "1")
+        assert first["estimate"] == answer(people_file, *options, "--seed", "1")["estimate"]
+        assert first["estimate"] != answer(people_file, *by(method), *OUTCOME)["estimate"]
+    assert "is unknown" in refused(people_file, *by("optimal"), "--model", "magic", "--seed", "1")
+    assert "cannot be fitted" in refused(people_file, *by("optimal"), "--model", "MultinomialNB", "--seed", "1")
+
+
+def test_adjustment_is_a_regression_on_top_or_that_of_abadie_and_imbens(people_file):
+    numbers = NUMBERS.loc["Matching::Match Mahalanobis M=1 ATT BiasAdjust=TRUE AI SE (ties kept)"]
+    again = ["--distance", "mahalanobis", "--covariance", "overall", "--replace", "--ties", "all"]
+    adjusted = [*OUTCOME, "--adjust", COVARIATES]
+    result = answer(people_file, *by("nearest"), *adjusted, *again, "--std-errors", "abadie_imbens")
+    # R's ties are a hair wider than equal distances, which the tests of the estimator allow for
+    assert result["estimate"] == pytest.approx(numbers["estimate"], abs=0.02 * numbers["std_error"])
+    assert result["settings"]["bias_covariates"] == COVARIATES.split(",")
+    for method in ("nearest", "entropy_balancing"):
+        result = answer(people_file, *by(method), *OUTCOME, "--adjust", "age,earnings_1975_usd")
+        assert result["settings"]["outcome_covariates"] == ["age", "earnings_1975_usd"]
+        plain = answer(people_file, *by(method), *OUTCOME)
+        # balanced means leave a regression on the same covariates nothing to do
+        same = result["estimate"] == pytest.approx(plain["estimate"], rel=1e-6)
+        assert same == (method == "entropy_balancing")
+
+
+def test_a_column_adjusted_for_need_not_be_matched_on(people_file):
+    result = answer(people_file, *by("exact", "race"), *OUTCOME, "--adjust", "age")
+    assert {row["covariate"] for row in result["balance"]} == {"raceblack", "racehispan", "racewhite"}
+    assert result["settings"]["adjust"] == ["age"]
+
+
+@pytest.mark.parametrize("method", ["full", "subclassification", "entropy_balancing", "inverse_probability"])
+def test_a_bootstrap_is_near_the_formula_and_repeats_with_its_seed(few, people_file, method):
+    few.to_csv(people_file, index=False)
+    options = [*by(method, "age,race"), *OUTCOME]
+    drawn = [*options, "--std-errors", "bootstrap", "--draws", "60"]
+    assert "give a --seed" in refused(people_file, *drawn)
+    first = answer(people_file, *drawn, "--seed", "3")
+    assert first["std_error"] == answer(people_file, *drawn, "--seed", "3")["std_error"]
+    assert first["settings"]["draws"] == 60
+    assert 0.5 < first["std_error"] / answer(people_file, *options)["std_error"] < 2
+
+
+def test_errors_by_set_go_by_either_name(people_file):
+    for method in ("nearest", "optimal"):
+        one, other = (
+            answer(people_file, *by(method), *OUTCOME, "--std-errors", name) for name in ("set", "matched_set")
+        )
+        assert one["std_error"] == other["std_error"] > 0
+
+
+UNFIT = {
+    "bins for nearest": (by("nearest"), ["--bins", "4"], "--bins has no meaning for nearest; coarsened_exact takes it"),
+    "replace for full": (by("full"), ["--replace"], "--replace has no meaning for full; nearest takes it"),
+    "exact strata of strata": (by("exact"), ["--exact", "race"], "--exact has no meaning for exact"),
+    "ate of nearest": (by("nearest"), ["--estimand", "ate"], "nearest cannot give the ATE, only ATT; full,"),
+    "ato of entropy": (by("entropy_balancing"), ["--estimand", "ato"], "inverse_probability can."),
+    "text as bins": (by("coarsened_exact"), ["--bins", "many"], "--bins 'many' is not understood"),
+    "far too many bins": (by("coarsened_exact"), ["--bins", "99999999999"], "10,000 at most"),
+    "three bounds": (by("inverse_probability"), ["--trim", "0.1,0.5,0.9"], "--trim '0.1,0.5,0.9' is not understood"),
+    "bounds that cross": (by("inverse_probability"), ["--trim", "0.6"], "one number below 0.5"),
+    "no number as bound": (by("inverse_probability"), ["--trim", "nan,1"], "is not understood"),
+    "sets of weights": (by("inverse_probability"), [*OUTCOME, "--std-errors", "set"], "inverse_probability forms none"),
+    "clusters without column": (by("full"), [*OUTCOME, "--std-errors", "cluster"], "need a --cluster column"),
+    "errors of other matches": (by("full"), [*OUTCOME, "--std-errors", "abadie_imbens"], "with replacement; use hc1"),
+    "bootstrap of reused controls": (
+        by("nearest"),
+        [*OUTCOME, "--replace", "--std-errors", "bootstrap", "--seed", "1"],
+        "not valid for nearest neighbours with replacement",
+    ),
+    "draws of no bootstrap": (by("full"), [*OUTCOME, "--draws", "9"], "only for --std-errors bootstrap"),
+    "adjusting no outcome": (by("full"), ["--adjust", "age"], "--adjust needs an --outcome"),
+    "a model that no score uses": (
+        by("optimal"),
+        ["--distance", "mahalanobis", "--model", "logistic"],
+        "no propensity score is used",
+    ),
+    "a negative tolerance": (by("cardinality"), ["--tolerance", "-1"], "tolerance is -1"),
+    "no time": (by("cardinality"), ["--time-limit", "0"], "time_limit is 0"),
+    "an unknown column": (by("full"), [*OUTCOME, "--adjust", "shoe_size"], "no column 'shoe_size'"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_options_that_do_not_fit_the_method_are_refused(people_file, case):
+    base, options, part = UNFIT[case]
+    assert part in refused(people_file, *base, *options)
+
+
+def test_all_options_that_do_not_fit_come_in_one_message(people_file):
+    options = ["--bins", "x", "--ties", "all", "--estimand", "ato", "--std-errors", "set_and_cluster", "--draws", "1"]
+    text = refused(people_file, *by("entropy_balancing"), *OUTCOME, *options)
+    assert "match --method entropy_balancing: 6 faults" in text
+    for part in ("--bins", "--ties", "--estimand", "need matched sets", "--cluster column", "--draws"):
+        assert part in text
+
+
+SEPARATED = {
+    **dict.fromkeys(BY_SCORE, "perfectly"),
+    "coarsened_exact": "no set has both",
+    "exact": "no set has both",
+    "cardinality": "no sample of treated units and controls is balanced",
+    "entropy_balancing": "no weights balance the covariates",
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_groups_with_nothing_in_common_are_explained_by_every_method(few, people_file, method):
+    few.assign(age=few["age"] + 100 * few["treated"]).to_csv(people_file, index=False)
+    text = refused(people_file, *by(method, "age,race"), *OUTCOME)
+    assert text.startswith("error: people.csv: ")
+    assert SEPARATED[method] in text
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_treated_unit_is_refused_by_every_method(few, people_file, method):
+    few[(few["treated"] == 0) | (few["person"] == few["person"].iloc[0])].to_csv(people_file, index=False)
+    assert "only one treated unit" in refused(people_file, *by(method), *OUTCOME)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_collinear_and_constant_covariates_change_nothing_or_little(few, people_file, method):
+    few.assign(months=few["age"] * 12, planet="earth", century=20).to_csv(people_file, index=False)
+    plain = answer(people_file, *by(method, "age,race"), *OUTCOME)
+    more = answer(people_file, *by(method, "age,race,months,planet,century"), *OUTCOME)
+    assert more["n_matched_treated"] == plain["n_matched_treated"]
+    if method != "cardinality":  # samples of one size abound; which is taken depends on the covariates
+        assert more["estimate"] == pytest.approx(plain["estimate"], rel=1e-6)
+    constant = [row for row in more["balance"] if row["covariate"] == "century"]
+    assert constant[0]["smd_after"] is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_covariates_that_never_vary_are_one_group_or_a_clear_refusal(few, people_file, method):
+    few.assign(century=20).to_csv(people_file, index=False)
+    if method in ("exact", "coarsened_exact"):
+        result = answer(people_file, *by(method, "century"), *OUTCOME)
+        assert (result["sets"]["count"], result["balance_verdict"]["result"]) == (1, "cannot_tell")
+    else:
+        assert "no covariate varies" in refused(people_file, *by(method, "century"), *OUTCOME)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_missing_covariates_are_left_out_or_filled_and_marked_or_refused(few, people_file, method):
+    few = few.astype({"race": object})
+    few.loc[[0, 5, 90, 120], "age"] = np.nan
+    few.loc[[7, 100], "race"] = None
+    few.to_csv(people_file, index=False)
+    options = [*by(method, "age,race"), *OUTCOME]
+    dropped = answer(people_file, *options)
+    assert dropped["n_treated"] + dropped["n_control"] == len(few) - 6
+    assert {item["reason"]: item["rows"] for item in dropped["exclusions"]}["no value of age"] == 4
+    filled = answer(people_file, *options, "--missing", "impute")
+    assert filled["n_treated"] + filled["n_control"] == len(few)
+    assert {"is_missing_age", "is_missing_race"} <= {row["covariate"] for row in filled["balance"]}
+    assert filled["settings"]["missing_covariates"]["age"]["count"] == 4
+    text = refused(people_file, *options, "--missing", "refuse")
+    assert "'age' is empty for 4 of" in text
+    assert "'race' is empty for 2 of" in text
+
+
+def test_the_help_names_every_method():
+    text = CliRunner().invoke(app, ["match", "--help"]).output
+    for method in METHODS:
+        assert f"\n    {method} " in text
+
+
+def test_a_comparison_needs_no_command_line_and_leaves_its_table_as_it_was(people):
+    frame = people.set_index("person")
+    before = frame.copy()
+    choices = matched_comparison.Choices(estimand="ATE", adjust=("age",))
+    found = matched_comparison.compare_units(
+        frame, covariates=["age", "race"], method="full", outcome="earnings_1978_usd", choices=choices
+    )
+    assert found.effect.estimand == found.weighting.estimand == "ATE"
+    assert found.as_dict()["estimate"] == found.effect.estimate
+    pd.testing.assert_frame_equal(frame, before)
+    with pytest.raises(InputError, match="method 'magic' is unknown; use nearest, optimal,"):
+        matched_comparison.compare_units(frame, covariates=["age"], method="magic")

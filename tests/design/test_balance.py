@@ -225,3 +225,13 @@ def test_weights_that_leave_a_group_empty_or_are_missing_are_refused_together(la
         balance(lalonde, treatment="treated", covariates=["age"], weights=none)
     with pytest.raises(InputError, match="missing or negative"):
         sample_sizes(lalonde, treatment="treated", weights=none.iloc[1:] + 1)
+
+
+@pytest.mark.parametrize("value", [20.0, 0.1, 1e9])
+def test_a_covariate_that_is_the_same_for_all_has_no_difference_made_of_rounding(value):
+    generator = np.random.default_rng(3)
+    frame = pd.DataFrame({"treated": [1] * 37 + [0] * 91, "century": value})
+    weights = pd.Series(generator.random(128), index=frame.index)
+    (row,) = balance(frame, treatment="treated", covariates=["century"], weights=weights).to_dict("records")
+    assert np.isnan([row["smd_before"], row["smd_after"], row["variance_ratio_after"]]).all()
+    assert balance_verdict([row]).result == "cannot_tell"

@@ -123,6 +123,50 @@ def test_importance_of_predictors_fits_the_past_at_least_as_well_as_pysyncon(cal
     assert one.predictors[3]["exposed"] == pytest.approx(90.1)
 
 
+# Abadie, Diamond and Hainmueller (2010), table 2
+PUBLISHED = {"Utah": 0.334, "Nevada": 0.234, "Montana": 0.199, "Colorado": 0.164, "Connecticut": 0.069}
+
+
+@pytest.fixture(scope="module")
+def synthetic_california(california) -> SyntheticControl:
+    """From the seven predictors of the paper; means over the past are columns that do not change."""
+    means = pd.read_csv(FIGURES / "proposition99_predictors.csv", index_col="state")
+    predictors = [Predictor(column=name, times=(1988,)) for name in means]
+    predictors += [Predictor(column="outcome", times=(year,)) for year in (1975, 1980, 1988)]
+    return only(california.join(means, on="unit"), predictors=predictors)
+
+
+def test_the_published_weights_of_synthetic_california_are_found_to_half_a_hundredth(synthetic_california):
+    # many importances of predictors fit the past all but equally well: the weights are no sharper than this
+    weights = dict(synthetic_california.weights)
+    assert [unit for unit, _ in synthetic_california.weights][:5] == list(PUBLISHED)
+    assert {unit: weights[unit] for unit in PUBLISHED} == pytest.approx(PUBLISHED, abs=0.005)
+    assert 1 - sum(weights[unit] for unit in PUBLISHED) < 0.005
+    # the largest ratio of all 39 states, as in the paper: 1 / 39 = 0.026
+    assert synthetic_california.ratio_p_value == pytest.approx(1 / 39)
+
+
+def test_synthetic_california_has_the_published_predictor_means(synthetic_california):
+    told = {row["name"]: row["synthetic"] for row in synthetic_california.predictors}
+    # table 1; it prints a youth share of 17.40 for California too, whose figures give 17.35
+    assert told["log_income 1988"] == pytest.approx(9.86, abs=0.005)
+    assert told["share_aged_15_24 1988"] == pytest.approx(0.1740, abs=0.0006)
+    assert told["retail_price_cents 1988"] == pytest.approx(89.41, abs=0.03)
+    assert told["beer_gallons 1988"] == pytest.approx(24.20, abs=0.03)
+    for year, packs in ((1988, 91.62), (1980, 120.43), (1975, 126.99)):
+        assert told[f"outcome {year}"] == pytest.approx(packs, abs=0.1)
+
+
+def test_synthetic_california_follows_the_past_within_a_500th_of_the_published_weights(
+    california, synthetic_california
+):
+    wide = california[california["time"] < 1989].pivot(index="time", columns="unit", values="outcome")
+    gaps = wide["California"] - wide[list(PUBLISHED)] @ pd.Series(PUBLISHED)
+    theirs = float(np.sqrt((gaps**2).mean()))
+    assert theirs == pytest.approx(1.757612, abs=1e-6)
+    assert synthetic_california.pre_rmspe <= 1.002 * theirs
+
+
 def test_covariates_of_the_sample_are_matched_on_their_past_means():
     frame = world(seed=3)
     size = frame["unit"].map({unit: float(n % 5) for n, unit in enumerate(frame["unit"].unique())})

@@ -396,6 +396,10 @@ def _ratio(above: float, below: float) -> float:
 
 def _variance(x: Floats, *, weights: Floats, binary: bool) -> float:
     """Weighted variance; p(1 - p) for 0/1 covariates, else unbiased for equal weights, as in MatchIt."""
+    counted = x[weights > 0]
+    if counted.min() == counted.max():
+        # else the mean's last bit would pass for a spread, and a column that is the same for all as out of balance
+        return 0.0
     share = weights / weights.sum()
     mean = float((share * x).sum())
     if binary:
