@@ -18,6 +18,9 @@ _GRID_STEPS = 20
 _GRID_SPAN = 1e-8
 _TIE_BREAK = 1e-6
 _MOST_TRIES_PER_PREDICTOR = 150
+_LEAST_IMPORTANCE = 1e-4
+_MOST_RESTARTS = 6
+_LEAST_GAIN = 1e-4  # relative: a restart that gains less is the last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +67,11 @@ def nested_importance(treated: Floats, donors: Floats, *, past: Floats, past_don
     """The importance of predictors whose weights follow the treated unit's past outcomes best.
 
     Nelder-Mead on the logarithms, from equal importance and from that of a regression of past outcomes on the
-    predictors, as in R's Synth; the better of the two. The criterion is flat and has several minima: other software
-    may find another importance with nearly the same weights.
+    predictors, as in R's Synth; the better of the two, started again until it gains nothing. No predictor's importance
+    falls below `_LEAST_IMPORTANCE`: without a floor the best is often a corner in which one predictor decides and the
+    others are forgotten (Malo, Eskelinen, Zhou and Kuosmanen 2024, "Computing synthetic controls using bilevel
+    optimization", Computational Economics 64). The criterion is flat: other software may find another importance
+    with nearly the same weights.
 
     Parameters
     ----------
@@ -76,24 +82,31 @@ def nested_importance(treated: Floats, donors: Floats, *, past: Floats, past_don
     """
 
     def miss(logarithms: Floats) -> float:
-        importance = _softmax(logarithms)
+        importance = _floored(logarithms)
         weights = predictor_weights(treated, donors, importance=importance, past=past, past_donors=past_donors)
         return float(np.mean((past - past_donors @ weights) ** 2))
 
     k = len(treated)
     starts = [np.zeros(k), np.log(np.maximum(_regression_importance(treated, donors, past, past_donors), 1e-6))]
-    found = [
-        optimize.minimize(
-            miss,
-            start,
-            method="Nelder-Mead",
-            options={"maxfev": _MOST_TRIES_PER_PREDICTOR * k, "xatol": 1e-4, "fatol": 1e-10, "adaptive": True},
-        )
-        for start in starts
-    ]
-    best = _softmax(min(found, key=lambda result: float(result.fun)).x)
+
+    def searched(start: Floats) -> optimize.OptimizeResult:
+        options = {"maxfev": _MOST_TRIES_PER_PREDICTOR * k, "xatol": 1e-4, "fatol": 1e-10, "adaptive": True}
+        return optimize.minimize(miss, start, method="Nelder-Mead", options=options)
+
+    found = min((searched(start) for start in starts), key=lambda result: float(result.fun))
+    for _ in range(_MOST_RESTARTS):
+        again = searched(found.x)
+        gain, found = float(found.fun - again.fun), again if again.fun < found.fun else found
+        if gain <= _LEAST_GAIN * float(found.fun):
+            break
+    best = _floored(found.x)
     weights = predictor_weights(treated, donors, importance=best, past=past, past_donors=past_donors)
     return Importance(importance=best, weights=weights)
+
+
+def _floored(logarithms: Floats) -> Floats:
+    importance = _softmax(logarithms) + _LEAST_IMPORTANCE
+    return np.asarray(importance / importance.sum(), dtype=float)
 
 
 def _softmax(logarithms: Floats) -> Floats:
