@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from estimators import best, panel
 
-SIZES = {900: 5, 100_000: 1}
+SIZES = {900: 7, 100_000: 3}
 N_TIMES = 15
 DRAWS = 999
 
@@ -147,8 +147,8 @@ def main() -> None:
         return
     versions = {name: metadata.version(name) for name in ("pyfixest", "linearmodels", "diff-diff", "csdid")}
     print("# Our estimators beside their peers\n")
-    print("`python benchmarks/peers.py`, simulated panels, all in one run on one machine, best of 5 (900 units) or one")
-    print(f"run (100,000 units), {N_TIMES} times; peers: " + ", ".join(f"{k} {v}" for k, v in versions.items()) + ".")
+    print("`python benchmarks/peers.py`, simulated panels, all in one run on one machine, best of 7 (900 units) or 3")
+    print(f"(100,000 units), {N_TIMES} times; peers: " + ", ".join(f"{k} {v}" for k, v in versions.items()) + ".")
     print("Memory is the peak of the whole process, the panel and the imports in it.\n")
     for n_units in SIZES:
         print(f"## {n_units:,} units\n")

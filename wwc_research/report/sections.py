@@ -187,6 +187,9 @@ def synthetic(evidence: Evidence) -> Block:
             "effect": wording.bare_effect(row["effect"], outcome),
             "fit": wording.number(_scaled(row["pre_rmspe"], outcome), decimals=outcome.decimals),
             "p_value": f"{row['ratio_p_value']:.2f} (of {row['n_placebos']} placebos)",
+            "in_time": f"{row['in_time']['ratio_p_value']:.2f}, as if from {row['in_time']['exposed_from']}"
+            if row["in_time"]
+            else "past too short",
             "donors": "; ".join(f"{donor['label']} {donor['weight']:.0%}" for donor in row["donors"][:4]),
         }
         for row in evidence.synthetic
@@ -197,6 +200,7 @@ def synthetic(evidence: Evidence) -> Block:
         "effect": f"Mean gap since, {outcome.unit}",
         "fit": "Misfit before",
         "p_value": "p by placebos",
+        "in_time": "p of a placebo date",
         "donors": "Largest parts of the mix",
     }
     parts.append(html.table(rows, caption="Synthetic controls", columns=columns))
