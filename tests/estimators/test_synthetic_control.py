@@ -328,3 +328,20 @@ def test_youth_donors_are_neither_certified_by_then_nor_certified_without_a_date
         assert len(one.placebos) == 14
         assert 1 / 15 <= one.ratio_p_value <= 1
         assert len(one.times) == 14
+
+
+def test_the_placebo_in_time_can_be_drawn_like_the_one_in_space(california):
+    from matplotlib import pyplot as plt
+
+    from wwc_research.report import synthetic_plots
+
+    rows = only(california).as_dict()["in_time"]
+    gaps = [row["gap"] for row in rows["series"] if row["time"] >= rows["exposed_from"]]
+    assert np.mean(gaps) == pytest.approx(rows["effect"])
+    assert max(row["time"] for row in rows["series"]) == 1988
+    assert len(rows["placebos"]) == 38
+    axes = synthetic_plots.placebo_gaps(
+        rows["series"], rows["placebos"], exposed_from=rows["exposed_from"], scale=1, unit="packs", name="California"
+    )
+    assert len(axes.get_lines()) == 2 + 38 + 1
+    plt.close("all")

@@ -100,12 +100,18 @@ class Placebo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InTime:
-    """What the method finds for a date at which nothing happened: only waves before the real exposure are used."""
+    """What the method finds for a date at which nothing happened: only waves before the real exposure are used.
+
+    `gaps` are the unit's by `times`; `placebos` the same of every donor, with the misfit before the false date.
+    """
 
     exposed_from: int
     effect: float
     ratio: float
     ratio_p_value: float
+    times: tuple[int, ...]
+    gaps: tuple[float, ...]
+    placebos: tuple[tuple[tuple[float, ...], float], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +206,13 @@ class SyntheticControl:
             "predictors": [dict(row) for row in self.predictors],
             "exclusions": [exclusion.as_dict() for exclusion in self.exclusions],
         }
+        if with_series and self.in_time is not None:
+            result["in_time"] |= {
+                "series": [
+                    {"time": time, "gap": gap} for time, gap in zip(self.in_time.times, self.in_time.gaps, strict=True)
+                ],
+                "placebos": [{"gaps": list(gaps), "pre_rmspe": misfit} for gaps, misfit in self.in_time.placebos],
+            }
         if with_series:
             columns = zip(self.times, self.exposed, self.synthetic, self.gaps, self.is_past, strict=True)
             result["series"] = [
@@ -654,17 +667,24 @@ def _in_time(case: _Case, *, method: Method, fake: int | None) -> InTime | None:
             f"in the past {times[0]}-{times[-1]}; take one inside."
         )
     outcome = case.outcome[:, case.is_past]
-    recipe, ratios = _Recipe(method=method), []
+    recipe, ratios, players = _Recipe(method=method), [], []
     for player in range(len(outcome)):
         others = np.setdiff1d(np.arange(1, len(outcome)), player)
         chosen = outcome[np.append(player, others)]
         weights, _ = recipe.weights(chosen[:, is_past], None)
         gaps = chosen[0] - weights @ chosen[1:]
-        ratios.append(_ratio(_root_mean_square(gaps[is_past]), _root_mean_square(gaps[is_after])))
-        if player == 0:
-            effect = float(gaps[is_after].mean())
+        misfit = _root_mean_square(gaps[is_past])
+        ratios.append(_ratio(misfit, _root_mean_square(gaps[is_after])))
+        players.append((tuple(map(float, gaps)), misfit))
+    own = players[0][0]
     return InTime(
-        exposed_from=fake, effect=effect, ratio=ratios[0], ratio_p_value=_rank(ratios[0], np.array(ratios[1:]))
+        exposed_from=fake,
+        effect=float(np.array(own)[is_after].mean()),
+        ratio=ratios[0],
+        ratio_p_value=_rank(ratios[0], np.array(ratios[1:])),
+        times=tuple(int(time) for time in times),
+        gaps=own,
+        placebos=tuple(players[1:]),
     )
 
 

@@ -57,6 +57,8 @@ def placebo_gaps(
 ) -> Axes:
     """Gaps between a unit and its synthetic control, over the same gaps of every placebo.
 
+    Serves the placebo in time as well: its own rows and placebos, and the false date as `exposed_from`.
+
     Parameters
     ----------
     rows
