@@ -24,6 +24,7 @@ def test_nothing_that_holds_answers_prints_or_lends_them(kind):
     held = responses(names=["Secretville"], assessed_on=["2019-02-03"])
     held = held if kind == "responses" else score(held, V3)
     # old-style formatting is one more way in which values could leak, hence the exception
+    # the old way of formatting must not leak either, so it stands here on purpose
     for shown in (repr(held), str(held), f"{held}", f"{held:>5}", held._repr_html_(), "%s" % held, f"{[held]}"):  # noqa: UP031
         assert "1 assessments" in shown
         for secret in ("Secretville", "9900000", "2019", "array", "DM1", "silver"):

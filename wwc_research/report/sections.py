@@ -190,7 +190,6 @@ def synthetic(evidence: Evidence) -> Block:
             "in_time": f"{row['in_time']['ratio_p_value']:.2f}, as if from {row['in_time']['exposed_from']}"
             if row["in_time"]
             else "past too short",
-            "donors": "; ".join(f"{donor['label']} {donor['weight']:.0%}" for donor in row["donors"][:4]),
         }
         for row in evidence.synthetic
     ]
@@ -201,7 +200,6 @@ def synthetic(evidence: Evidence) -> Block:
         "fit": "Misfit before",
         "p_value": "p by placebos",
         "in_time": "p of a placebo date",
-        "donors": "Largest parts of the mix",
     }
     parts.append(html.table(rows, caption="Synthetic controls", columns=columns))
     return _joined([*parts, *(_one_synthetic(row, outcome) for row in evidence.synthetic)])
@@ -221,8 +219,9 @@ def _one_synthetic(row: Mapping[str, Any], outcome: Outcome) -> Block:
         f"{row['label']} less its synthetic control: misfit before {row['exposed_from']} {misfit} {outcome.unit}, mean "
         f"gap since {wording.effect(row['effect'], outcome)}, p by placebos {row['ratio_p_value']:.2f}."
     )
+    mix = "; ".join(f"{donor['label']} {donor['weight']:.0%}" for donor in row["donors"][:4])
     caption = (
-        f"{row['label']}: outcome less its synthetic control, over the same for every placebo. A gap that leaves the "
+        f"{row['label']}: outcome less its synthetic control (most of it {mix}), over the same for every placebo. A gap that leaves the "
         "placebos only after the dashed line would be a sign of an effect."
     )
     values = [
