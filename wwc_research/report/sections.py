@@ -221,8 +221,8 @@ def _one_synthetic(row: Mapping[str, Any], outcome: Outcome) -> Block:
     )
     mix = "; ".join(f"{donor['label']} {donor['weight']:.0%}" for donor in row["donors"][:4])
     caption = (
-        f"{row['label']}: outcome less its synthetic control (most of it {mix}), over the same for every placebo. A gap that leaves the "
-        "placebos only after the dashed line would be a sign of an effect."
+        f"{row['label']}: outcome less its synthetic control (most of it {mix}), over the same for every placebo. A "
+        "gap that leaves the placebos only after the dashed line would be a sign of an effect."
     )
     values = [
         {
