@@ -14,6 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from wwc_research.catalog.evidence_rules import CalibrationRule, SensitivityRule, SpecificationRule
 from wwc_research.errors import DataError, Faults, InputError, listed
 
 Transform = Literal["none", "log", "log_change"]
@@ -105,7 +106,12 @@ class Variable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Analysis:
-    """The planned analysis of one outcome: an entry of `plan.toml` with the plan's defaults filled in."""
+    """The planned analysis of one outcome: an entry of `plan.toml` with the plan's defaults filled in.
+
+    `fallback` takes the headline's place where the headline is miscalibrated on the panel; `groups` are halves of the
+    exposed units by population, asked about apart; `placebo_outcomes` are columns of the panel that certification
+    should not move.
+    """
 
     name: str
     family: str
@@ -120,7 +126,10 @@ class Analysis:
     anticipation: int
     headline: Headline
     aggregation: str
+    fallback: Headline = "callaway_santanna"
     size_strata: int = 1
+    groups: tuple[Literal["smaller", "larger"], ...] = ()
+    placebo_outcomes: tuple[str, ...] = ()
     also_by_place: bool = True
     synthetic_controls: bool = False
     cross_section_year: int | None = None
@@ -149,15 +158,25 @@ class MatchingRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The whole plan: analyses by outcome, the verdict's rule, and the hash that pages print."""
+    """The whole plan: analyses by outcome, the rules of every test, its text, and the hash that pages print.
+
+    `treatment` heads the report, `treatments` are all those of one run; `prior_knowledge` says what had been seen of
+    results when the plan was written.
+    """
 
     title: str
     written: str
     treatment: str
+    treatments: tuple[str, ...]
+    prior_knowledge: str
     seed: int
     analyses: Mapping[str, Analysis]
     matching: MatchingRule
     verdict: VerdictRule
+    specifications: SpecificationRule
+    calibration: CalibrationRule
+    sensitivity: SensitivityRule
+    text: str
     sha256: str
 
 
@@ -282,19 +301,36 @@ def read_plan(text: str, *, file: str = "catalog/plan.toml") -> Plan:
             _check_analysis(entry, faults)
     matching = build_entry(MatchingRule, "matching", raw.get("matching", {}), faults)
     verdict = build_entry(VerdictRule, "verdict", raw.get("verdict", {}), faults)
-    if raw.get("treatment") not in treatments():
-        faults.add(f"treatment = {raw.get('treatment')!r}; allowed: {listed(treatments())}")
+    specifications = build_entry(SpecificationRule, "specifications", raw.get("specifications", {}), faults)
+    calibration = build_entry(CalibrationRule, "calibration", raw.get("calibration", {}), faults)
+    sensitivity = build_entry(SensitivityRule, "sensitivity", raw.get("sensitivity", {}), faults)
+    for name in (raw.get("treatment"), *raw.get("treatments", ())):
+        if name not in treatments():
+            faults.add(f"treatment = {name!r}; allowed: {listed(treatments())}")
+    for key in ("title", "written", "seed"):
+        if key not in raw:
+            faults.add(f"lacks the field {key!r}")
     faults.raise_if_any()
-    assert verdict is not None  # raise_if_any has raised otherwise
+    # raise_if_any has raised otherwise
+    assert verdict is not None
     assert matching is not None
+    assert specifications is not None
+    assert calibration is not None
+    assert sensitivity is not None
     return Plan(
         title=raw["title"],
         written=str(raw["written"]),
         treatment=raw["treatment"],
+        treatments=tuple(raw.get("treatments", [raw["treatment"]])),
+        prior_knowledge=str(raw.get("prior_knowledge", "")),
         seed=raw["seed"],
         analyses=analyses,
         matching=matching,
         verdict=verdict,
+        specifications=specifications,
+        calibration=calibration,
+        sensitivity=sensitivity,
+        text=text,
         sha256=hashlib.sha256(text.encode()).hexdigest(),
     )
 
