@@ -35,7 +35,7 @@ def judged(number: int, *, world: str, seed: int, lots: int) -> list[float]:
     found = estimate(sample, "imputation", std_errors="bjs_leave_out")
     if np.isnan(found.std_error):  # a cohort in one county: a page then takes the plain errors, and says so
         found = estimate(sample, "imputation")
-    lottery = draw_lots(sample, generator=generator, draws=lots, n_leads=5)
+    lottery = draw_lots(sample, seed=seed, stream=f"{world} {number}", draws=lots, n_leads=5)
     wider = inference.confidence_interval(found.estimate, max(found.std_error, lottery.std_error))
     return [
         found.p_value < 0.05,

@@ -118,7 +118,7 @@ pd.DataFrame(
 
 # %%
 print(inference_allowed(sample).why)
-lots = draw_lots(sample, generator=np.random.default_rng(seed), draws=999, n_leads=5)
+lots = draw_lots(sample, seed=seed, stream="certification", draws=999, n_leads=5)
 clustered = real["imputation"]
 print(f"clustered: p = {clustered.p_value:.3f}; by lot, within groups by population: p = {lots.p_value:.3f}")
 

@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -16,7 +18,7 @@
 evidence_path = "../data/processed/evidence/certification/broadband.json"
 
 # %%
-from wwc_research.report import sections
+from wwc_research.report import doubt_sections, sections
 
 evidence = sections.load(evidence_path)
 sections.headline(evidence)
@@ -37,7 +39,22 @@ sections.cross_section(evidence)
 sections.estimates(evidence)
 
 # %%
+doubt_sections.many_questions(evidence)
+
+# %%
 sections.checks(evidence)
+
+# %%
+doubt_sections.variations(evidence)
+
+# %%
+doubt_sections.specification_curve(evidence)
+
+# %%
+doubt_sections.sensitivity(evidence)
+
+# %%
+doubt_sections.calibration(evidence)
 
 # %%
 sections.balance(evidence)
@@ -47,6 +64,9 @@ sections.cohorts(evidence)
 
 # %%
 sections.exclusions(evidence)
+
+# %%
+doubt_sections.plan(evidence)
 
 # %%
 sections.methods(evidence)

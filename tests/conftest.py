@@ -1,12 +1,38 @@
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from wwc_research import catalog
 from wwc_research.panel.build import build_panel
 from wwc_research.panel.panel import Panel
+from wwc_research.report import batch
 
 ROOT = Path(__file__).parents[1]
+QUICK = {
+    "draws = 9999": "draws = 199",
+    "draws = 1000": "draws = 60",
+    "slow_draws = 60": "slow_draws = 2",
+    "roster_draws = 499": "roster_draws = 49",
+    "placebo_draws = 499": "placebo_draws = 49",
+    "draws = 499": "draws = 49",
+    'treatments = ["certification", "open_data_policy"]': 'treatments = ["certification"]',
+    'windows = ["plan", "without_2020_2021", "from_2014"]': 'windows = ["plan"]',
+    'cohorts = ["plan", "all_editions", "source_only", "anticipation_1"]': 'cohorts = ["plan"]',
+}
+
+
+def quick_plan_text(*outcomes: str) -> str:
+    """The shipped plan with few draws, one treatment, and analyses of `outcomes` alone."""
+    text = catalog.plan().text
+    for slow, quick in QUICK.items():
+        assert slow in text
+        text = text.replace(slow, quick)
+    head, *analyses = text.split("[analyses.")
+    kept = [part for part in analyses if part.split("]")[0] in outcomes]
+    assert len(kept) == len(outcomes)
+    return "[analyses.".join([head, *kept])
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +44,38 @@ def panel() -> Panel:
 @pytest.fixture
 def project(tmp_path) -> Path:
     """A fresh project folder: the shipped tables, the template notebook, nothing made yet."""
-    root = tmp_path / "project"
+    return fresh_project(tmp_path / "project")
+
+
+def fresh_project(root: Path) -> Path:
     shutil.copytree(ROOT / "data" / "raw", root / "data" / "raw")
     (root / "notebooks").mkdir()
     shutil.copy(ROOT / "notebooks" / "outcome_report.ipynb", root / "notebooks")
+    return root
+
+
+@pytest.fixture(scope="session")
+def quick_plan(tmp_path_factory) -> Path:
+    """A plan of two outcomes of one family and one of another, quick to work through."""
+    path = tmp_path_factory.mktemp("plan") / "quick.toml"
+    path.write_text(quick_plan_text("broadband", "youth_neet", "employment"), encoding="utf-8")
+    assert tomllib.loads(path.read_text(encoding="utf-8"))["treatments"] == ["certification"]
+    return path
+
+
+@pytest.fixture(scope="session")
+def answered(tmp_path_factory, quick_plan) -> tuple[Path, dict]:
+    """A project in which every question of the quick plan has been answered, and the answers by outcome."""
+    root = fresh_project(tmp_path_factory.mktemp("answered") / "project")
+    wanted = batch.plan_batch(root=root, plan_path=quick_plan, jobs=2)
+    answers = batch.answer_batch(wanted, say=lambda line: None, tick=lambda name: None)
+    assert not answers.failed
+    return root, {question.outcome: evidence for question, evidence in answers.found.items()}
+
+
+@pytest.fixture
+def answered_project(tmp_path, answered) -> Path:
+    """A copy of that project: panel and parts are there, so that pages follow quickly."""
+    root = tmp_path / "project"
+    shutil.copytree(answered[0], root)
     return root

@@ -41,6 +41,18 @@ def confidence_interval(
     return estimate - half, estimate + half
 
 
+def critical_value(df: float = math.inf, *, level: float = 0.95) -> float:
+    """Absolute t value at which a two-sided test at 1 - `level` begins to reject; infinite `df` gives the normal."""
+    if math.isnan(df) or df <= 0 or not 0 < level < 1:
+        return NAN
+    return float(stats.t.ppf((1 + level) / 2, df))
+
+
+def upper_p_value(deviate: float) -> float:
+    """One-sided p-value of a standard normal deviate against larger values; NaN gives NaN."""
+    return float(stats.norm.sf(deviate))
+
+
 def simultaneous_band(estimate: float, std_error: float, critical_value: float) -> tuple[float, float]:
     """Lower and upper end at one term of a band that covers all terms together, in the unit of the outcome.
 
@@ -50,6 +62,22 @@ def simultaneous_band(estimate: float, std_error: float, critical_value: float) 
         return NAN, NAN
     half = critical_value * std_error
     return estimate - half, estimate + half
+
+
+def bias_aware_interval(
+    estimate: float, std_error: float, worst_bias: float, *, level: float = 0.95
+) -> tuple[float, float]:
+    """Lower and upper end of the interval that covers whatever the bias is up to `worst_bias`; in the outcome's unit.
+
+    The half-length is the standard error times the `level` quantile of |N(t, 1)|, t = worst bias / standard error:
+    Armstrong and Kolesár (2018), "Optimal inference in a class of regression models", Econometrica 86(2).
+    """
+    if not (math.isfinite(estimate) and _usable(std_error, math.inf)) or not worst_bias >= 0:
+        return NAN, NAN
+    ratio = worst_bias / std_error
+    # far from zero one tail is all there is, and the noncentral chi-squared slows down
+    quantile = math.sqrt(stats.ncx2.ppf(level, 1, ratio**2)) if ratio < 6 else ratio + stats.norm.ppf(level)
+    return estimate - float(quantile) * std_error, estimate + float(quantile) * std_error
 
 
 def minimum_detectable_effect(
@@ -72,3 +100,18 @@ def wald_p_value(statistic: float, restrictions: int, df: float = math.inf) -> f
     if math.isinf(df):
         return float(stats.chi2.sf(statistic, restrictions))
     return float(stats.f.sf(statistic / restrictions, restrictions, df))
+
+
+def share_interval(hits: int, trials: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Lower and upper end of the interval of a share of independent trials; NaN without trials.
+
+    Wilson (1927), "Probable inference, the law of succession, and statistical inference", Journal of the American
+    Statistical Association 22(158).
+    """
+    if trials < 1:
+        return NAN, NAN
+    z = float(stats.norm.ppf((1 + level) / 2))
+    share, weight = hits / trials, z**2 / trials
+    half = z * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
+    centre = share + weight / 2
+    return (centre - half) / (1 + weight), (centre + half) / (1 + weight)

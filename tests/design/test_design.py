@@ -1,6 +1,8 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from wwc_research import catalog
@@ -8,6 +10,7 @@ from wwc_research.design.design import Design
 from wwc_research.errors import EstimationError, InputError
 from wwc_research.estimators import estimate
 
+RAW = Path(__file__).parents[2] / "data" / "raw"
 OUTCOMES = list(catalog.plan().analyses)
 UNDATED = {"3712000", "0668000", "1871000", "3915000", "4075000"}
 
@@ -190,3 +193,91 @@ def test_a_dose_or_exposure_that_makes_no_sense_is_refused(outcome, changes, sai
 def test_a_dose_that_the_panel_lacks_is_refused(panel):
     with pytest.raises(InputError, match="no column of the panel"):
         dataclasses.replace(design("broadband"), dose="charm").sample(panel)
+
+
+def roster() -> pd.DataFrame:
+    """First awards of the roster in the United States, as written in the table."""
+    events = pd.read_csv(RAW / "certification" / "events.csv", dtype=str).fillna("")
+    return events.loc[(events["event"] == "first") & (events["country"] == "USA")].set_index("place_id")
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_only_sure_rows_leaves_out_exactly_the_units_whose_award_no_source_of_its_own_tells(panel, outcome):
+    planned = design(outcome)
+    every = planned.sample(panel).frame
+    sure = dataclasses.replace(planned, roster="source_only").sample(panel)
+    first = roster()
+    doubtful = set(first.index[(first["confidence"] != "source") & first["announced_on"].ne("")])
+    assert doubtful == {"1303440", "3231900", "0455000", "0666000"}  # Athens, Henderson, Phoenix, San Diego
+    if planned.analysis.unit == "county":
+        doubtful = set(panel.frame.loc[panel.frame["place_id"].isin(doubtful), "county_id"])
+    assert set(every["unit"]) - set(sure.frame["unit"]) == doubtful & set(every["unit"])
+    kept = every.loc[~every["unit"].isin(doubtful), ["unit", "time", "outcome", "cohort"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(sure.frame[["unit", "time", "outcome", "cohort"]], kept)
+    if doubtful & set(every["unit"]):
+        assert sum("source of its own" in item.reason for item in sure.exclusions) == 1
+        assert sure.settings["roster"] == "source_only"
+
+
+@pytest.mark.parametrize(("month", "moved"), [(13, "07"), (1, "06")])
+def test_another_exposure_rule_moves_exactly_the_awards_on_its_side_of_the_year(panel, month, moved):
+    planned = design("median_income")
+    usual = planned.unit_years(panel).drop_duplicates("unit").set_index("unit")["cohort"].dropna()
+    other = dataclasses.replace(planned, exposure_month=month).unit_years(panel)
+    other = other.drop_duplicates("unit").set_index("unit")["cohort"].dropna()
+    assert set(usual.index) == set(other.index)
+    dates = roster()["announced_on"].reindex(usual.index)
+    year, in_month = dates.str[:4].astype(float), dates.str[5:7]
+    shifted = in_month >= moved if month == 13 else in_month <= moved
+    assert 0 < shifted.sum() < len(shifted)
+    assert ((other - usual) == np.where(shifted, -1 if month == 13 else 1, 0)).all()
+    assert (other == (year if month == 13 else year + 1)).all()
+
+
+def test_the_rule_of_the_treatment_itself_changes_nothing(panel):
+    planned = design("broadband")
+    same = dataclasses.replace(planned, exposure_month=planned.treatment.exposure_month).sample(panel)
+    pd.testing.assert_frame_equal(same.frame, planned.sample(panel).frame)
+
+
+def test_a_policy_of_the_first_half_year_counts_from_the_next_where_the_rule_says_so(panel):
+    planned = design("employment", treatment="open_data_policy")
+    usual, later = (
+        item.unit_years(panel).drop_duplicates("unit").set_index("unit")["cohort"]
+        for item in (planned, dataclasses.replace(planned, exposure_month=1))
+    )
+    assert set((later - usual).dropna()) == {0.0, 1.0}
+    assert usual.notna().equals(later.notna())
+
+
+def test_undated_cities_are_comparison_only_where_the_design_says_so(panel):
+    planned = design("median_income")
+    out, within = (dataclasses.replace(planned, undated=side).sample(panel).frame for side in ("out", "comparison"))
+    joined = set(within["unit"]) - set(out["unit"])
+    assert joined == UNDATED
+    assert within.loc[within["unit"].isin(joined), "cohort"].isna().all()
+    assert not set(out["unit"]) - set(within["unit"])
+
+
+def test_options_that_do_not_exist_are_refused_with_those_that_do():
+    with pytest.raises(InputError, match="allowed: all and source_only"):
+        dataclasses.replace(design("broadband"), roster="some")
+    with pytest.raises(InputError, match="allowed: out and comparison"):
+        dataclasses.replace(design("broadband"), undated="in")
+    with pytest.raises(InputError, match="between 1 and 13"):
+        dataclasses.replace(design("broadband"), exposure_month=0)
+
+
+def test_an_old_panel_without_the_confidence_of_its_awards_says_to_build_it_again(panel):
+    old = dataclasses.replace(panel, frame=panel.frame.drop(columns="certification_confidence"))
+    with pytest.raises(InputError, match="panel build"):
+        dataclasses.replace(design("broadband"), roster="source_only").sample(old)
+
+
+def test_a_neighbour_whose_award_is_not_sure_takes_its_county_along(panel):
+    planned = dataclasses.replace(design("broadband"), exposure="neighbours")
+    every = set(planned.sample(panel).frame["unit"])
+    sure = set(dataclasses.replace(planned, roster="source_only").sample(panel).frame["unit"])
+    gone = panel.frame.loc[panel.frame["place_id"].isin(every - sure), "county_id"]
+    # Phoenix, San Diego and Henderson; Athens is the only place of its county
+    assert set(gone) == {"04013", "06073", "32003"}

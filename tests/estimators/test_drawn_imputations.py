@@ -3,60 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from wwc_research.design.sample import Sample
+from tests.estimators.drawn_worlds import COHORTS, draws, panel, traits, unit_weights
+from tests.estimators.drawn_worlds import relabelled as relabelled_sample
 from wwc_research.errors import InputError
-from wwc_research.estimators import Estimate, drawn_imputations, imputation
+from wwc_research.estimators import Estimate, drawn_equations, imputation
 from wwc_research.estimators.drawn_imputations import imputed_average, imputed_leads
 
-COHORTS = np.repeat([2013.0, 2015.0, 2016.0], [2, 4, 3])
 
-
-def panel(*, holes: float, seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """40 units, 2010-18 without 2014; with holes some units are seen once or not at all before exposure."""
-    generator = np.random.default_rng(seed)
-    times = np.array([2010, 2011, 2012, 2013, 2015, 2016, 2017, 2018])
-    outcomes = 5 + generator.normal(size=(40, 1)) + generator.normal(size=8) + generator.normal(size=(40, 8))
-    outcomes[generator.random((40, 8)) < holes] = np.nan
-    if holes:
-        outcomes[0, 1:] = np.nan
-        outcomes[1, :5] = np.nan
-    return outcomes, times
-
-
-def draws(n: int, *, n_units: int = 40, seed: int = 9) -> np.ndarray:
-    order = np.tile(np.arange(n_units), (n, 1))
-    return np.random.default_rng(seed).permuted(order, axis=1)[:, : len(COHORTS)]
-
-
-def relabelled(outcomes: np.ndarray, times: np.ndarray, drawn: np.ndarray, **options) -> Estimate:
-    cohort = np.full(len(outcomes), np.nan)
-    cohort[drawn] = COHORTS
-    unit, column = np.nonzero(np.isfinite(outcomes))
-    names = np.char.zfill(unit.astype(str), 3)
-    frame = pd.DataFrame(
-        {
-            "unit": names,
-            "time": times[column],
-            "outcome": outcomes[unit, column],
-            "cohort": cohort[unit],
-            "cluster": names,
-            "weight": 1.0,
-        }
-    )
-    return imputation.estimate(Sample(frame=frame, anticipation=options.pop("anticipation")), **options)
+def relabelled(outcomes: np.ndarray, drawn: np.ndarray, *, leads: int, **fields) -> Estimate:
+    return imputation.estimate(relabelled_sample(outcomes, drawn, **fields), leads=leads)
 
 
 @pytest.mark.parametrize("holes", [0.0, 0.25])
 @pytest.mark.parametrize("anticipation", [0, 1])
-def test_each_draw_is_the_estimate_on_the_relabelled_sample(holes, anticipation):
+@pytest.mark.parametrize("weights", [None, unit_weights(by_time=False), unit_weights(by_time=True)])
+@pytest.mark.parametrize("covariates", [None, traits()])
+def test_each_draw_is_the_estimate_on_the_relabelled_sample(holes, anticipation, weights, covariates):
     outcomes, times = panel(holes=holes)
-    lots = np.vstack([draws(12), [[0, 1, *range(10, 17)]], [[12, 13, 1, 0, *range(20, 25)]]])
-    found = imputed_average(outcomes, times=times, drawn=lots, cohorts=COHORTS, anticipation=anticipation)
-    expected = [relabelled(outcomes, times, lot, anticipation=anticipation, leads=0).estimate for lot in lots]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    weights = None if weights is None else weights * np.ones(outcomes.shape)
+    lots = np.vstack([draws(6), [[0, 1, *range(10, 17)]], [[12, 13, 1, 0, *range(20, 25)]]])
+    given = {"anticipation": anticipation, "weights": weights, "covariates": covariates}
+    found = imputed_average(outcomes, times=times, drawn=lots, cohorts=COHORTS, **given)
+    expected = [relabelled(outcomes, lot, leads=0, **given).estimate for lot in lots]
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-11)
 
 
 @pytest.mark.parametrize("holes", [0.0, 0.25])
@@ -66,7 +37,7 @@ def test_each_drawn_lead_is_that_of_the_relabelled_sample(holes, anticipation):
     lots = draws(12)
     found = imputed_leads(outcomes, times=times, drawn=lots, cohorts=COHORTS, leads=3, anticipation=anticipation)
     for row, lot in zip(found, lots, strict=True):
-        result = relabelled(outcomes, times, lot, anticipation=anticipation, leads=3)
+        result = relabelled(outcomes, lot, anticipation=anticipation, leads=3)
         expected = {t.event_time: t.estimate for t in result.event_study if t.event_time < -anticipation}
         shown = [expected[-anticipation - number] for number in (1, 2, 3)]
         np.testing.assert_allclose(row, shown, rtol=1e-9)
@@ -112,7 +83,7 @@ def test_draws_taken_in_chunks_are_the_same(monkeypatch):
     lots = draws(25)
     settings = {"times": times, "drawn": lots, "cohorts": COHORTS}
     whole = imputed_average(outcomes, **settings), imputed_leads(outcomes, leads=2, **settings)
-    monkeypatch.setattr(drawn_imputations, "_ENTRIES", 500)
+    monkeypatch.setattr(drawn_equations, "_ENTRIES", 500)
     parts = imputed_average(outcomes, **settings), imputed_leads(outcomes, leads=2, **settings)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10)

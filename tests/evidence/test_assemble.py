@@ -4,18 +4,17 @@ import pytest
 
 from wwc_research import catalog
 from wwc_research.errors import DataError, InputError
-from wwc_research.evidence.assemble import assemble, judge
+from wwc_research.evidence.assemble import assemble
 from wwc_research.evidence.evidence import Evidence
+from wwc_research.evidence.judging import judge
+from wwc_research.report import batch
 
 PLAN = catalog.plan()
 
 
 @pytest.fixture(scope="module")
-def found(panel) -> dict[str, Evidence]:
-    return {
-        name: assemble(outcome=name, treatment="certification", panel=panel, plan=PLAN)
-        for name in ("broadband", "youth_neet", "unemployment")
-    }
+def found(answered) -> dict[str, Evidence]:
+    return answered[1]
 
 
 def test_every_estimate_carries_its_sample_its_exclusions_and_what_it_could_have_seen(found):
@@ -43,7 +42,7 @@ def test_a_way_that_cannot_be_gone_is_kept_with_its_reason(found):
 
 
 def test_youth_neet_is_never_more_than_what_three_counties_allow(found):
-    evidence = judge([found["youth_neet"]], plan=PLAN)[0]
+    evidence = found["youth_neet"]
     assert evidence.headline.estimate["n_treated"] == 3
     assert evidence.verdict.code == "cannot_tell"
     assert evidence.cross_section["year"] == 2021
@@ -63,27 +62,26 @@ def test_each_county_of_youth_neet_stands_beside_a_mix_of_counties_never_certifi
 
 def test_spillover_is_asked_of_figures_measured_for_places_only(found):
     asked = {name: "spillover" in {check.name for check in evidence.checks} for name, evidence in found.items()}
-    assert asked == {"broadband": True, "youth_neet": False, "unemployment": False}
+    assert asked == {"broadband": True, "youth_neet": False, "employment": True}
 
 
 def test_the_other_ways_of_asking_stand_beside_the_headline(found):
-    names = {item.name for item in found["broadband"].alternatives}
-    assert names >= {
-        "callaway_santanna",
+    evidence = found["broadband"]
+    names = {item.name for item in evidence.alternatives}
+    other = {"imputation", "callaway_santanna"} - {evidence.headline.name}
+    assert names >= other | {
         "panel_matching",
         "synthetic_did",
         "precision",
         "population",
         "region_by_year",
     }
-    assert "people_share" in {item.name for item in found["unemployment"].alternatives}
 
 
 def test_county_outcomes_are_compared_county_by_county(found):
-    values = found["unemployment"].headline.estimate
+    values = found["youth_neet"].headline.estimate
     assert values["settings"]["unit"] == "county"
     assert values["n_clusters"] == values["n_units"]
-    assert "by_place" in {item.name for item in found["unemployment"].alternatives}
 
 
 def test_undated_cities_are_named_as_kept_out_on_every_page(found):
@@ -92,7 +90,7 @@ def test_undated_cities_are_named_as_kept_out_on_every_page(found):
 
 
 def test_evidence_written_is_read_back_whole(found, tmp_path):
-    for evidence in judge(list(found.values()), plan=PLAN):
+    for evidence in found.values():
         path = tmp_path / f"{evidence.outcome}.json"
         evidence.write(path)
         again = Evidence.read(path)
@@ -101,14 +99,79 @@ def test_evidence_written_is_read_back_whole(found, tmp_path):
         assert Evidence.read(path) == evidence
 
 
-def test_q_values_are_taken_over_the_family_and_every_outcome_is_judged(found):
-    judged = {item.outcome: item for item in judge(list(found.values()), plan=PLAN)}
-    residents = [judged["broadband"], judged["youth_neet"]]
-    for item in residents:
-        assert item.q_value >= item.judged["p_value"]
-    alone = judged["unemployment"]
-    assert alone.q_value == pytest.approx(alone.judged["p_value"])
-    assert all(item.verdict is not None for item in judged.values())
+def test_p_values_are_corrected_over_the_family_and_every_question_is_judged(found):
+    for evidence in (found["broadband"], found["youth_neet"]):
+        assert evidence.adjusted["n_hypotheses"] == 2
+        assert evidence.family_p_value >= evidence.judged["p_value"]
+        assert evidence.adjusted["holm"] >= evidence.q_value >= evidence.judged["p_value"]
+    alone = found["employment"]
+    assert alone.adjusted["n_hypotheses"] == 1
+    assert alone.q_value == alone.adjusted["holm"] == pytest.approx(alone.judged["p_value"])
+    assert all(item.verdict is not None for item in found.values())
+
+
+def test_more_outcomes_in_a_family_never_lower_a_corrected_p_value(found):
+    evidence = found["broadband"]
+    alone = judge([evidence], draws=[[]], plan=PLAN)[0]
+    assert alone.adjusted["romano_wolf"] is None
+    assert alone.family_p_value == pytest.approx(evidence.judged["p_value"])
+    assert evidence.family_p_value >= alone.family_p_value
+
+
+def test_every_gate_of_the_plan_is_put_or_said_to_have_no_meaning(found):
+    for evidence in found.values():
+        put = {check.name for check in evidence.checks} | set(evidence.not_applicable)
+        assert put >= {*PLAN.verdict.difference_gates, *PLAN.verdict.null_gates}
+
+
+def test_every_check_of_doubt_is_made_or_refused_with_a_reason(found):
+    asked = {
+        "pre_trends", "calibration", "one_unit", "one_cohort", "donut", "exposure_rule", "sure_rows", "undated",
+        "later_editions", "by_county", "population", "neighbours_out", "rings", "corrections", "placebo_dates",
+        "placebo_outcomes", "placebo_cohorts", "anticipation", "balance", "direction",
+    }  # fmt: skip
+    for evidence in found.values():
+        assert {check.name for check in evidence.checks} | set(evidence.not_applicable) >= asked
+        assert all(check.sentence for check in evidence.checks)
+        assert all(reason for reason in evidence.not_applicable.values())
+
+
+def test_every_sensitivity_analysis_speaks(found):
+    for evidence in found.values():
+        assert set(evidence.sensitivity) == {
+            "parallel_trends", "pretrend_power", "omitted_variables", "hidden_bias", "e_value", "roster_errors",
+        }  # fmt: skip
+        for values in evidence.sensitivity.values():
+            assert values.get("sentence") or values["failed"]
+    assert found["broadband"].sensitivity["parallel_trends"]["breakdown_relative_magnitude"] is not None
+    assert found["broadband"].sensitivity["omitted_variables"]["robustness_value"] > 0
+
+
+def test_the_card_judges_what_heads_the_page(found):
+    for evidence in found.values():
+        rows = {(row["estimator"], row["basis"]): row for row in evidence.calibration["rows"]}
+        row = rows[evidence.headline.name, "as_judged"]
+        check = next(check for check in evidence.checks if check.name == "calibration")
+        assert (check.result == "passed") == (row["result"] == "fit")
+        assert evidence.calibration["carrier"] in ("", evidence.headline.name)
+
+
+def test_halves_of_the_exposed_are_a_family_of_their_own(found):
+    rows = found["broadband"].groups
+    assert [row["group"] for row in rows] == ["smaller", "larger"]
+    assert sum(row["n_treated"] for row in rows) == found["broadband"].headline.estimate["n_treated"]
+    assert all(row["holm"] >= row["p_value"] for row in rows)
+
+
+def test_a_run_without_a_lock_says_so(found):
+    assert found["broadband"].plan_status["state"] == "not_locked"
+
+
+def test_finished_parts_are_read_and_the_answer_is_the_same_to_the_last_bit(answered, quick_plan):
+    root, found = answered
+    wanted = batch.plan_batch(root=root, plan_path=quick_plan, jobs=1)
+    again = batch.answer_batch(wanted, say=lambda line: None, tick=lambda name: None)
+    assert {question.outcome: evidence for question, evidence in again.found.items()} == found
 
 
 def test_trends_compare_the_same_units_in_every_year(found):

@@ -1,6 +1,7 @@
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 
 from wwc_research import catalog
@@ -42,6 +43,11 @@ def lottery(
         drift_p_value=drift_p_value,
         draws=99,
         without_one=without_one or {"a": 0.1, "b": 0.12},
+        null_draws=np.zeros(99),
+        event_times=(),
+        event_estimates=np.zeros(0),
+        event_covariance=np.zeros((0, 0)),
+        event_weights=np.zeros((0, 0)),
     )
 
 
@@ -139,3 +145,85 @@ def test_neighbours_that_moved_fail_and_those_that_did_not_pass():
     assert "changed by +20.00 points" in moved.sentence
     unknown = checks.spillover(None, why="Nobody has a neighbour.", scale=100, unit="points")
     assert (unknown.result, unknown.sentence) == ("cannot_tell", "Nobody has a neighbour.")
+
+
+def answers(*pairs: tuple[float, float], p_values: tuple[float, ...] = ()) -> list[checks.Answer]:
+    found = p_values or (math.nan,) * len(pairs)
+    return [
+        checks.Answer(title=f"way {number}", estimate=value, yardstick=yardstick, p_value=p_value)
+        for number, ((value, yardstick), p_value) in enumerate(zip(pairs, found, strict=True))
+    ]
+
+
+def agreement(*pairs: tuple[float, float], **more: str):
+    return checks.agreement(
+        answers(*pairs), name="x", asks="?", headline=0.10, scale=100.0, unit="percentage points", **more
+    )
+
+
+def test_a_variation_within_one_yardstick_agrees_and_one_beyond_does_not():
+    assert agreement((0.149, 0.05)).result == "passed"
+    failed = agreement((0.149, 0.05), (0.04, 0.05))
+    assert failed.result == "failed"
+    assert failed.statistic == pytest.approx(1.2)
+    assert "way 1: +4.00 (1.2 standard errors away)" in failed.sentence
+
+
+def test_a_variation_that_could_not_be_made_leaves_the_question_open_unless_another_fails_it():
+    assert agreement((0.12, 0.05), (math.nan, math.nan)).result == "cannot_tell"
+    assert agreement((0.22, 0.05), (math.nan, math.nan)).result == "failed"
+    assert agreement((math.nan, math.nan)).result == "cannot_tell"
+    assert agreement().result == "cannot_tell"
+    assert agreement((0.12, math.nan)).statistic is None
+
+
+def test_a_caveat_is_said_whatever_the_answer():
+    assert "beware" in agreement((0.11, 0.05), caveat="beware").sentence
+    assert "beware" in agreement((0.41, 0.05), caveat="beware").sentence
+
+
+def test_the_cohort_that_moves_the_estimate_most_is_named_and_flips_are_counted():
+    found = checks.one_cohort(answers((0.09, 0.05), (-0.01, 0.05)), headline=0.10)
+    assert found.result == "failed"
+    assert found.statistic == pytest.approx(2.2)
+    assert "way 1" in found.sentence
+    assert "1 of 2 omissions change its sign" in found.sentence
+    assert checks.one_cohort(answers((0.09, 0.05)), headline=0.10).result == "passed"
+    assert checks.one_cohort(answers((math.nan, 0.05)), headline=0.10).result == "cannot_tell"
+
+
+@pytest.mark.parametrize(
+    ("p_values", "result"), [((0.06, 0.5), "passed"), ((0.04, 0.5), "failed"), ((0.06,), "failed")]
+)
+def test_placebos_are_judged_by_the_smallest_p_value_times_their_number(p_values, result):
+    pairs = [(0.01, 0.01)] * len(p_values)
+    found = checks.nil(answers(*pairs, p_values=p_values), name="x", asks="?", rule=RULE, caveat="")
+    assert found.result == result
+    assert found.statistic == pytest.approx(len(p_values) * min(p_values))
+    # 2.80 standard errors are seen at 80 % power
+    assert "would have seen 0.03" in found.sentence
+
+
+def test_without_a_placebo_nothing_can_be_told():
+    assert checks.nil([], name="x", asks="?", rule=RULE, caveat="").result == "cannot_tell"
+    missing = checks.nil(answers((math.nan, math.nan)), name="x", asks="?", rule=RULE, caveat="")
+    assert missing.result == "cannot_tell"
+
+
+def test_a_move_just_before_exposure_is_anticipation():
+    assert checks.anticipation(lottery(lead_p_value=0.01), rule=RULE).result == "failed"
+    assert checks.anticipation(lottery(lead_p_value=0.4), rule=RULE).result == "passed"
+    assert checks.anticipation(lottery(lead_p_value=math.nan), rule=RULE).result == "cannot_tell"
+
+
+def test_rings_fail_together_and_those_too_thin_are_named():
+    def found(*p_values: float):
+        pairs = [(0.02, 0.01)] * len(p_values)
+        return checks.rings(answers(*pairs, p_values=p_values), rule=RULE, scale=100.0, unit="percentage points")
+
+    assert found(0.03, 0.5, 0.5).result == "passed"
+    assert found(0.01, 0.5, 0.5).result == "failed"
+    thin = found(0.5, math.nan)
+    assert thin.result == "passed"
+    assert "Too few to tell: way 1" in thin.sentence
+    assert found(math.nan).result == "cannot_tell"

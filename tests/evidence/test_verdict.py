@@ -1,20 +1,42 @@
 import dataclasses
+import itertools
 
 import pytest
 
 from wwc_research import catalog
 from wwc_research.evidence.evidence import Check, CheckResult, Evidence, Named
-from wwc_research.evidence.verdict import GATES, decide
+from wwc_research.evidence.grade import DESIGN_GATES
+from wwc_research.evidence.verdict import decide
+from wwc_research.report import wording
 
 RULE = catalog.plan().verdict
+GATES = tuple(dict.fromkeys((*RULE.difference_gates, *RULE.null_gates)))
 BROADBAND, AIR = catalog.outcome("broadband"), catalog.outcome("air_quality")
+CERTIFICATION = catalog.treatment("certification")
+SOUND = {
+    "parallel_trends": {"breakdown_relative_magnitude": 1.0},
+    "omitted_variables": {"robustness_value": 0.3},
+}
 
 
 def evidence(
-    *, estimate: float = 0.03, half: float = 0.01, q_value: float | None = 0.01, **results: CheckResult
+    *,
+    estimate: float = 0.03,
+    half: float = 0.01,
+    p_value: float | None = 0.01,
+    apart: float | None = 0.04,
+    same_sign: float | None = 1.0,
+    sensitivity: dict | None = None,
+    **results: CheckResult,
 ) -> Evidence:
     checks = tuple(
-        Check(name=name, asks="?", result=results.get(name, "passed"), statistic=None, sentence=f"{name} said so.")
+        Check(
+            name=name,
+            asks="?",
+            result=results.get(name, "passed"),
+            statistic=apart if name == "balance" else None,
+            sentence=f"{name} said so.",
+        )
         for name in GATES
     )
     values = {
@@ -29,30 +51,41 @@ def evidence(
         treatment="certification",
         family="residents",
         minimum_effect_of_interest=0.02,
-        headline=Named(name="callaway_santanna", title="CS", estimate=values),
+        headline=Named(name="imputation", title="Imputation", estimate=values),
         judged={**values, "years_after": 1.5},
         alternatives=(),
         checks=checks,
-        q_value=q_value,
         verdict=None,
         cohorts=(),
         trends=(),
         balance=(),
         matched=(),
+        sensitivity=SOUND if sensitivity is None else sensitivity,
+        specifications=None if same_sign is None else {"share_same_sign": same_sign},
+        adjusted={"family": p_value, "benjamini_hochberg": p_value, "n_hypotheses": 6},
     )
 
 
-def test_a_difference_that_passes_everything_is_an_association_in_its_direction():
-    assert decide(evidence(), outcome=BROADBAND, rule=RULE).code == "associated_better"
-    assert decide(evidence(estimate=-0.03), outcome=BROADBAND, rule=RULE).code == "associated_worse"
+def judged(found: Evidence, *, outcome=BROADBAND) -> Evidence:
+    return dataclasses.replace(found, verdict=decide(found, outcome=outcome, rule=RULE))
 
 
-def test_for_an_outcome_where_lower_is_better_a_rise_is_worse():
-    assert decide(evidence(estimate=0.03), outcome=AIR, rule=RULE).code == "associated_worse"
-    assert decide(evidence(estimate=-0.03), outcome=AIR, rule=RULE).code == "associated_better"
+def test_the_plan_gates_a_difference_by_everything_that_gates_a_null():
+    assert set(RULE.null_gates) <= set(RULE.difference_gates)
+    assert {"calibration", *DESIGN_GATES} <= set(RULE.difference_gates)
 
 
-@pytest.mark.parametrize("gate", GATES)
+def test_a_difference_that_passes_everything_is_evidence_in_its_direction():
+    assert decide(evidence(), outcome=BROADBAND, rule=RULE).code == "improvement"
+    assert decide(evidence(estimate=-0.03), outcome=BROADBAND, rule=RULE).code == "harm"
+
+
+def test_for_an_outcome_where_lower_is_better_a_rise_is_harm():
+    assert decide(evidence(estimate=0.03), outcome=AIR, rule=RULE).code == "harm"
+    assert decide(evidence(estimate=-0.03), outcome=AIR, rule=RULE).code == "improvement"
+
+
+@pytest.mark.parametrize("gate", RULE.difference_gates)
 @pytest.mark.parametrize("result", ["failed", "cannot_tell"])
 def test_a_difference_that_fails_or_lacks_any_gate_is_never_claimed(gate, result):
     found = decide(evidence(**{gate: result}), outcome=BROADBAND, rule=RULE)
@@ -61,21 +94,34 @@ def test_a_difference_that_fails_or_lacks_any_gate_is_never_claimed(gate, result
     assert found.cause == "unreliable"
 
 
+@pytest.mark.parametrize("gate", RULE.difference_gates)
+def test_a_gate_that_was_never_put_stops_unless_it_has_no_meaning_here(gate):
+    whole = evidence()
+    without = dataclasses.replace(whole, checks=tuple(check for check in whole.checks if check.name != gate))
+    stopped = decide(without, outcome=BROADBAND, rule=RULE)
+    assert stopped.code == "cannot_tell"
+    assert any(gate in line for line in stopped.because)
+    excused = dataclasses.replace(without, not_applicable={gate: "it has no meaning here"})
+    assert decide(excused, outcome=BROADBAND, rule=RULE).code == "improvement"
+
+
 def test_a_difference_that_does_not_survive_the_correction_is_not_claimed():
-    assert decide(evidence(q_value=0.2), outcome=BROADBAND, rule=RULE).code == "cannot_tell"
-    assert decide(evidence(q_value=None), outcome=BROADBAND, rule=RULE).code == "cannot_tell"
+    assert decide(evidence(p_value=0.2), outcome=BROADBAND, rule=RULE).code == "cannot_tell"
+    assert decide(evidence(p_value=None), outcome=BROADBAND, rule=RULE).code == "cannot_tell"
+    assert decide(evidence(p_value=RULE.size), outcome=BROADBAND, rule=RULE).code == "cannot_tell"
 
 
 def test_no_sizeable_effect_needs_the_whole_interval_inside_the_limit():
-    inside = evidence(estimate=0.004, half=0.015, q_value=0.6)
-    outside = evidence(estimate=0.006, half=0.015, q_value=0.6)
-    assert decide(inside, outcome=BROADBAND, rule=RULE).code == "no_effect_as_large"
-    assert decide(outside, outcome=BROADBAND, rule=RULE).code == "cannot_tell"
+    inside = evidence(estimate=0.004, half=0.015, p_value=0.6)
+    outside = evidence(estimate=0.006, half=0.015, p_value=0.6)
+    assert decide(inside, outcome=BROADBAND, rule=RULE).code == "no_effect_larger"
+    found = decide(outside, outcome=BROADBAND, rule=RULE)
+    assert (found.code, found.cause) == ("cannot_tell", "imprecise")
 
 
-@pytest.mark.parametrize("gate", ["pre_trends", "treated_clusters"])
+@pytest.mark.parametrize("gate", RULE.null_gates)
 def test_an_interval_that_cannot_be_trusted_rules_nothing_out(gate):
-    narrow = evidence(estimate=0.0, half=0.001, q_value=0.9, **{gate: "failed"})
+    narrow = evidence(estimate=0.0, half=0.001, p_value=0.9, **{gate: "failed"})
     assert decide(narrow, outcome=BROADBAND, rule=RULE).code == "cannot_tell"
 
 
@@ -84,3 +130,83 @@ def test_without_an_estimate_or_its_error_nothing_can_be_told():
     assert decide(failed, outcome=BROADBAND, rule=RULE).because == ("no units",)
     without_error = dataclasses.replace(evidence(), judged={"estimate": 1.0, "std_error": None})
     assert decide(without_error, outcome=BROADBAND, rule=RULE).code == "cannot_tell"
+
+
+def test_an_effect_is_moderate_only_if_nothing_modest_could_make_it():
+    assert decide(evidence(), outcome=BROADBAND, rule=RULE).grade.strength == "moderate"
+    weaker = [
+        {"sensitivity": {**SOUND, "parallel_trends": {"breakdown_relative_magnitude": RULE.moderate_breakdown / 2}}},
+        {"sensitivity": {**SOUND, "parallel_trends": {"failed": "no leads"}}},
+        {"sensitivity": {**SOUND, "omitted_variables": {"robustness_value": RULE.moderate_robustness_value / 2}}},
+        {"sensitivity": {**SOUND, "omitted_variables": {"failed": "no covariates"}}},
+        {"same_sign": RULE.moderate_same_sign_share - 0.01},
+        {"same_sign": None},
+    ]
+    for changes in weaker:
+        grade = decide(evidence(**changes), outcome=BROADBAND, rule=RULE).grade
+        assert (grade.strength, len(grade.because)) == ("promising", 2)
+        assert "tier 3" in grade.essa
+
+
+def test_harm_is_graded_and_has_no_tier_of_a_law_about_what_helps():
+    grade = decide(evidence(estimate=-0.03), outcome=BROADBAND, rule=RULE).grade
+    assert grade.strength == "moderate"
+    assert "no ESSA tier" in grade.essa
+
+
+def test_a_design_meets_standards_with_reservations_at_best():
+    for apart, rating in ((0.04, "with reservations"), (0.2, "with reservations"), (0.26, "does not meet")):
+        assert rating in decide(evidence(apart=apart), outcome=BROADBAND, rule=RULE).grade.clearinghouse
+    assert "does not meet" in decide(evidence(apart=None), outcome=BROADBAND, rule=RULE).grade.clearinghouse
+    for gate in DESIGN_GATES:
+        found = decide(evidence(**{gate: "failed"}), outcome=BROADBAND, rule=RULE).grade
+        assert found.clearinghouse == "does not meet standards"
+        assert f"{gate} said so." in found.because
+
+
+def every_branch() -> list[Evidence]:
+    """One evidence for each way through the rule."""
+    gates = [{gate: result} for gate in GATES for result in ("failed", "cannot_tell")]
+    made = [
+        evidence(estimate=estimate, half=half, p_value=p_value, **stopped)
+        for estimate, half in ((0.03, 0.01), (-0.03, 0.01), (0.004, 0.015), (0.006, 0.015))
+        for p_value in (0.01, 0.6, None)
+        for stopped in ({}, *gates)
+    ]
+    failed = Named(name="x", title="X", estimate=None, failed="no units")
+    return [*made, dataclasses.replace(evidence(), headline=failed), evidence(same_sign=0.5), evidence(apart=0.5)]
+
+
+def test_the_sentence_on_top_says_what_the_verdict_is_in_every_branch_and_never_more():
+    seen = set()
+    for found, outcome in itertools.product(every_branch(), (BROADBAND, AIR)):
+        known = judged(found, outcome=outcome)
+        code, strength = known.verdict.code, known.verdict.grade.strength
+        seen.add((code, strength, known.verdict.cause))
+        sentence = wording.headline_sentence(known, outcome, CERTIFICATION)
+        title = wording.verdict_title(known, outcome)
+        text = " ".join((sentence, wording.how_sure(known), wording.graded(known)))
+        assert "no finding here can be better than moderate" in text
+        assert "proves" not in text
+        if code == "cannot_tell":
+            assert title == "Cannot tell"
+            assert sentence.startswith(("We cannot tell", "The public data cannot say"))
+            assert "Not sure." in text
+        elif code == "no_effect_larger":
+            assert title.startswith("No effect larger than 2")
+            assert "neither pulled ahead nor fell behind" in sentence
+        else:
+            assert title == {"improvement": "Evidence of improvement", "harm": "Evidence of harm"}[code]
+            assert "this is an association, not proof of cause" in sentence
+            rose = known.judged["estimate"] > 0
+            assert ("rise" if rose else "fall") in sentence
+            assert ("Moderately sure" in text) == (strength == "moderate")
+    assert seen == {
+        ("improvement", "moderate", ""),
+        ("improvement", "promising", ""),
+        ("harm", "moderate", ""),
+        ("harm", "promising", ""),
+        ("no_effect_larger", "none", ""),
+        ("cannot_tell", "none", "unreliable"),
+        ("cannot_tell", "none", "imprecise"),
+    }

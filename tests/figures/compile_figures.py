@@ -16,6 +16,7 @@ KEPT = {
     "mpdta": ("TWFE", "CS", "BJS imputation", "Gardner did2s", "Goodman-Bacon", "Sun-Abraham"),
     "Grunfeld": ("plm within", "plm random", "plm pooling", "fixest within"),
     "quakes": ("OLS",),
+    "p25(BH1995 style)": ("p.adjust",),
 }
 
 

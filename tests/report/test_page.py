@@ -7,9 +7,7 @@ import nbformat
 import pytest
 
 from tests.conftest import ROOT
-from wwc_research import catalog
 from wwc_research.errors import InputError, ReportError
-from wwc_research.evidence.assemble import assemble, judge
 from wwc_research.evidence.evidence import Evidence
 from wwc_research.report import html, page, sections
 
@@ -36,9 +34,8 @@ class Outline(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def evidence_file(panel, tmp_path_factory):
-    plan = catalog.plan()
-    found = judge([assemble(outcome="youth_neet", treatment="certification", panel=panel, plan=plan)], plan=plan)[0]
+def evidence_file(answered, tmp_path_factory):
+    found = answered[1]["youth_neet"]
     path = tmp_path_factory.mktemp("evidence") / "youth_neet.json"
     found.write(path)
     return path
@@ -62,7 +59,7 @@ def test_a_page_asks_nothing_of_anybody(made):
     policy = [attrs for attrs in outline.all("meta") if attrs.get("http-equiv") == "Content-Security-Policy"]
     assert policy[0]["content"].startswith("default-src 'none'")
     assert "url(" not in made.split("</style>")[0]
-    assert len(made.encode()) < 500_000  # with a figure for each of three synthetic controls
+    assert len(made.encode()) < 900_000  # with a figure for each of three synthetic controls, and the curve
 
 
 @pytest.mark.notebook
@@ -97,7 +94,7 @@ def test_a_page_shows_no_path_of_the_machine(made, evidence_file):
     assert "/tmp/" not in body
 
 
-def test_a_city_with_a_hostile_name_harms_no_page(panel, evidence_file):
+def test_a_city_with_a_hostile_name_harms_no_page(evidence_file):
     raw = json.loads(evidence_file.read_text(encoding="utf-8"))
     hostile = "<script>alert(1)</script>"
     raw["cohorts"][0]["labels"] = [hostile]

@@ -146,6 +146,11 @@ class VerdictRule:
     draws: int
     minimum_treated_clusters: int
     balance_limit: float
+    difference_gates: tuple[str, ...]
+    null_gates: tuple[str, ...]
+    moderate_breakdown: float
+    moderate_robustness_value: float
+    moderate_same_sign_share: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,8 +295,11 @@ def read_plan(text: str, *, file: str = "catalog/plan.toml") -> Plan:
         With every fault: ill-typed fields, outcomes, covariates or treatments that do not exist, years that
         contradict each other.
     """
-    raw = tomllib.loads(text)
     faults = Faults(file, kind=DataError)
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{file} is no TOML: {error}. Compare it with the plan that ships with the package.") from None
     defaults = raw.get("defaults", {})
     analyses: dict[str, Analysis] = {}
     for name, values in raw.get("analyses", {}).items():

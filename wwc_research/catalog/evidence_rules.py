@@ -55,10 +55,12 @@ class SensitivityRule:
 
     `relative_magnitudes` are multiples of the largest step before exposure (Rambachan and Roth's M-bar),
     `smoothness_steps` multiples of the standard error of the first lead, `roster_shares` shares of exposed units whose
-    date is shifted or which are missing from the roster, `roster_draws` rosters drawn for each.
+    date is shifted or which are missing from the roster, `roster_draws` rosters drawn for each; `placebo_draws`
+    assignments by lot judge each placebo.
     """
 
     relative_magnitudes: tuple[float, ...]
     smoothness_steps: tuple[float, ...]
     roster_shares: tuple[float, ...]
     roster_draws: int
+    placebo_draws: int

@@ -17,12 +17,15 @@ from wwc_research.design.sample import Exclusion, Sample
 from wwc_research.errors import EstimationError, InputError, listed
 from wwc_research.panel.panel import Panel
 from wwc_research.standard.regions import region_of_state
-from wwc_research.standard.timing import LEVEL_DOSE
+from wwc_research.standard.timing import LEVEL_DOSE, first_exposed_year
 
 MAIN_COUNTY = "_main_county"
 PEOPLE_SHARE = "people_share"
 FEWEST_EXPOSED = 5
 Exposure = Literal["own", "neighbours"]
+Roster = Literal["all", "source_only"]
+Undated = Literal["out", "comparison"]
+SURE = "source"
 UNDATED = "known to be exposed, date unknown"
 
 
@@ -39,6 +42,11 @@ class Design:
 
     `exposure = "neighbours"` asks about spillover: units are places never exposed themselves, and a place counts as
     exposed from the first year in which another place of its county was.
+
+    `roster = "source_only"` leaves out units whose first award is not documented by a source of its own (those whose
+    row of the roster is inferred, or where sources conflict). `undated = "comparison"` keeps units known to be exposed
+    without a date, as if they never were. `exposure_month` dates exposure by another rule than the treatment's: an
+    award of that month or later counts from the next year (13: every award in its own year; 1: always from the next).
     """
 
     outcome: Outcome
@@ -46,6 +54,9 @@ class Design:
     analysis: Analysis
     dose: str = ""
     exposure: Exposure = "own"
+    roster: Roster = "all"
+    undated: Undated = "out"
+    exposure_month: int | None = None
 
     def __post_init__(self) -> None:
         if self.treatment.kind != "dated":
@@ -53,8 +64,13 @@ class Design:
             raise InputError(
                 f"{self.treatment.name} is not dated, so it has no before and after; use one of {listed(dated)}"
             )
-        if self.exposure not in get_args(Exposure):
-            raise InputError(f"exposure = {self.exposure!r} is not offered; allowed: {listed(get_args(Exposure))}")
+        for option, allowed in (("exposure", Exposure), ("roster", Roster), ("undated", Undated)):
+            if (value := getattr(self, option)) not in get_args(allowed):
+                raise InputError(f"{option} = {value!r} is not offered; allowed: {listed(get_args(allowed))}")
+        if self.exposure_month is not None and not 1 <= self.exposure_month <= 13:
+            raise InputError(f"exposure_month = {self.exposure_month} should lie between 1 and 13")
+        if self.roster != "all" and not self.treatment.is_award:
+            raise InputError(f"{self.treatment.name} has no roster of awards; use roster = 'all'")
         if self.exposure == "neighbours" and (self.analysis.unit == "county" or self.dose):
             raise InputError("exposure = 'neighbours' is about places without a dose; use unit = 'place' and no dose")
         if self.dose and self.analysis.unit == "county" and self.dose != PEOPLE_SHARE:
@@ -112,6 +128,9 @@ class Design:
                 "cluster": "county",
                 **({"dose": self.dose} if self.dose else {}),
                 **({"exposure": self.exposure} if self.exposure != "own" else {}),
+                **({"roster": self.roster} if self.roster != "all" else {}),
+                **({"undated": self.undated} if self.undated != "out" else {}),
+                **({"exposure_month": self.exposure_month} if self.exposure_month is not None else {}),
             },
         )
 
@@ -131,7 +150,10 @@ class Design:
         rules.append(("no figure in this year", missing))
         if self.exposure == "neighbours":
             rules.append(("exposed itself, or may be: no neighbour of an exposed place", frame["is_own"]))
-        rules.append((f"{UNDATED}: neither exposed nor a comparison", frame["is_undated"]))
+        if self.undated == "out":
+            rules.append((f"{UNDATED}: neither exposed nor a comparison", frame["is_undated"]))
+        if self.roster == "source_only":
+            rules.append(("award not documented by a source of its own", frame["is_unsure"]))
         if self.treatment.known_through is not None:
             last = self.treatment.known_through
             rules.append((f"after {last}, the last year in which every exposure is known", frame["time"] > last))
@@ -180,8 +202,9 @@ class Design:
         """One row a unit and year with the outcome as analysed, before any exclusion.
 
         Columns: unit, time, outcome, outcome_std_error (NaN where not published, or for a transformed outcome), flag,
-        cohort, is_undated, is_later_edition, is_lower_level, dose, cluster, label, latitude, longitude, people (in the
-        place, or about in the county), n_places.
+        cohort, is_undated, is_unsure (awarded without a source of its own; only with `roster = "source_only"`),
+        is_later_edition, is_lower_level, dose, cluster, label, latitude, longitude, people (in the place, or about in
+        the county), n_places.
         """
         places = self._place_years(panel)
         if self.exposure == "neighbours":
@@ -194,7 +217,7 @@ class Design:
     def _place_years(self, panel: Panel) -> pd.DataFrame:
         frame = panel.frame
         name, variable = self.treatment.name, self.outcome.variable
-        cohort = frame[f"{name}_cohort"].astype("float64")
+        cohort = self._cohorts(frame)
         edition = frame.get(f"{name}_edition", pd.Series("", index=frame.index))
         later = cohort.notna() & ~edition.isin(self.analysis.editions) if self.treatment.is_award else False
         lower = frame["certification_level_dose"] < LEVEL_DOSE[self.treatment.minimum_level or "none"]
@@ -207,6 +230,7 @@ class Design:
                 "flag": frame.get(f"{variable}_flag", pd.Series("", index=frame.index)).fillna(""),
                 "cohort": cohort,
                 "is_undated": frame.get(f"{name}_is_undated", pd.Series(False, index=frame.index)),
+                "is_unsure": self._unsure(frame),
                 "is_later_edition": later,
                 "is_other_award": False,
                 "is_lower_level": lower & (frame["certification_level_dose"] > 0),
@@ -224,6 +248,29 @@ class Design:
                 "people": frame["population_count"],
             }
         )
+
+    def _cohorts(self, frame: pd.DataFrame) -> pd.Series:
+        """First exposed year by the treatment's rule, or by `exposure_month`; who has none has none by any rule."""
+        name = self.treatment.name
+        cohort = frame[f"{name}_cohort"].astype("float64")
+        if self.exposure_month is None or self.exposure_month == self.treatment.exposure_month:
+            return cohort
+        dates = self._treatment_column(frame, "date")
+        years = {text: first_exposed_year(text, exposure_month=self.exposure_month) for text in dates.unique()}
+        return dates.map(years).astype("float64").where(cohort.notna())
+
+    def _unsure(self, frame: pd.DataFrame) -> pd.Series:
+        """Whether a unit was awarded and no source of its own says so; asked only where the design asks."""
+        if self.roster == "all":
+            return pd.Series(False, index=frame.index)
+        confidence = self._treatment_column(frame, "confidence")
+        return confidence.ne("") & confidence.ne(SURE)
+
+    def _treatment_column(self, frame: pd.DataFrame, field: str) -> pd.Series:
+        column = f"{self.treatment.name}_{field}"
+        if column not in frame:
+            raise InputError(f"the panel has no column {column!r}; run 'wwc-research panel build'")
+        return frame[column]
 
     def _doses(self, frame: pd.DataFrame, *, exposed: pd.Series) -> pd.Series:
         """Dose of each place and year, 0 where not exposed; for counties whether it is exposed."""
@@ -258,6 +305,7 @@ class Design:
             chosen_cohort=("chosen_cohort", "min"),
             later_cohort=("later_cohort", "min"),
             any_undated=("is_undated", "any"),
+            any_unsure=("is_unsure", "any"),
             any_lower=("is_lower_level", "any"),
             outcome_std_error=("county_std_error", "first"),
             latitude=("latitude", "mean"),
@@ -283,6 +331,7 @@ class Design:
                 "flag": counties["flag"],
                 "cohort": cohort,
                 "is_undated": counties["any_undated"].astype(bool),
+                "is_unsure": counties["any_unsure"].astype(bool),
                 "is_later_edition": is_later,
                 # a county with one city at the level is exposed, whatever its other cities hold
                 "is_other_award": (counties["later_cohort"] <= counties["time"]) & (counties["time"] < cohort),
@@ -331,6 +380,7 @@ def _by_neighbours(places: pd.DataFrame) -> pd.DataFrame:
         chosen=own["cohort"].where(~later),
         other=own["cohort"].where(later),
     ).groupby("county_id")
+    unsure = own["county_id"].map(neighbours["is_unsure"].any()).astype(bool)
     # a place that is exposed itself leaves the sample, so those that stay never count among their own neighbours
     chosen, other = (own["county_id"].map(neighbours[name].min()) for name in ("chosen", "other"))
     undated = own["county_id"].map(neighbours["is_undated"].any()).astype(bool) & chosen.isna()
@@ -342,6 +392,7 @@ def _by_neighbours(places: pd.DataFrame) -> pd.DataFrame:
         is_later_edition=of_row.map(is_later).to_numpy(dtype=bool),
         is_undated=of_row.map(undated).to_numpy(dtype=bool),
         is_own=of_row.map(is_own).to_numpy(dtype=bool),
+        is_unsure=of_row.map(unsure).to_numpy(dtype=bool),
         dose=(places["time"] >= of_row.map(cohort)).astype(float),
         is_lower_level=False,
     )

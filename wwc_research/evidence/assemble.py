@@ -1,6 +1,6 @@
-"""Evidence for one outcome, assembled as the plan says: estimates, checks, tables, provenance.
+"""Evidence for one outcome and treatment, assembled as the plan says: estimates, checks, tables, provenance.
 
-In: a Panel and the plan. Out: `Evidence` without q-value and verdict; `judge` adds both over all outcomes.
+In: a Panel, the plan, and the parts that were prepared. Out: `Assembled`; `judging.judge` corrects and judges it.
 """
 
 from __future__ import annotations
@@ -8,49 +8,65 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from wwc_research import __version__, catalog, inference
 from wwc_research.catalog import Analysis, Headline, Plan, Treatment
-from wwc_research.design.balance import balance
-from wwc_research.design.baseline import Baseline, cross_section, long_difference
-from wwc_research.design.design import PEOPLE_SHARE, Design
-from wwc_research.design.matching import Matches, nearest
-from wwc_research.design.sample import Exclusion, Sample
+from wwc_research.design.baseline import cross_section
+from wwc_research.design.design import Design
+from wwc_research.design.sample import Sample
 from wwc_research.errors import EstimationError, InputError, listed
 from wwc_research.estimators import estimate as estimate_by_name
 from wwc_research.estimators import linear, matched_difference, method_card, synthetic_control
 from wwc_research.estimators.estimate import Estimate
-from wwc_research.estimators.precision import precision_weighted
 from wwc_research.estimators.rows import read_rows
 from wwc_research.estimators.wild_bootstrap import wild_cluster_bootstrap
-from wwc_research.evidence import checks, multiplicity, trust, verdict
-from wwc_research.evidence.evidence import Check, Evidence, Named
+from wwc_research.evidence import checks, planned_estimators, trust
+from wwc_research.evidence.alternatives import TITLES, Alternatives, alternatives, as_named, compare
+from wwc_research.evidence.calibration import PageLots, card
+from wwc_research.evidence.calibration_draws import Chunk
+from wwc_research.evidence.evidence import Check, Evidence
+from wwc_research.evidence.placebos import placebos
 from wwc_research.evidence.randomisation import Lottery, draw_lots
+from wwc_research.evidence.sensitivity import Finding, sensitivity
+from wwc_research.evidence.variations import variations
 from wwc_research.panel.panel import Panel
 from wwc_research.sources import raw
 
-TITLES: Final[dict[Headline, str]] = {
-    "imputation": "Imputation",
-    "callaway_santanna": "Callaway and Sant'Anna",
-}
+Floats = npt.NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Comparison:
-    """A matched comparison with everything a page shows of it."""
+class Prepared:
+    """What was worked out beforehand: draws of the calibration, the specification curve as plain values, and the panel
+    as published, which only outcomes with corrected figures need. `failed` says why a part could not be made, by name.
 
-    estimate: Estimate
-    balance: tuple[dict[str, Any], ...]
-    matched: tuple[dict[str, Any], ...]
+    Without calibration nothing is known of the estimators on this panel, and no difference can be claimed.
+    """
+
+    chunks: tuple[Chunk, ...] = ()
+    curve: Mapping[str, Any] | None = None
+    uncorrected: Panel | None = None
+    failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan) -> Evidence:
-    """Evidence for one outcome and treatment.
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """Evidence before correction and verdict, and the lots behind it, which the correction of a family needs."""
+
+    evidence: Evidence
+    draws: Floats
+
+
+def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan, prepared: Prepared | None = None) -> Assembled:
+    """Evidence for one outcome and treatment, for `judging.judge` to correct and judge.
+
+    Where the card shows the planned headline to be miscalibrated on this panel, the plan's fallback takes its place.
 
     Raises
     ------
@@ -59,183 +75,227 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan) -> Evide
     EstimationError
         Where the headline design leaves nothing to compare.
     """
-    if outcome not in plan.analyses:
-        raise InputError(f"the plan has no analysis of {outcome!r}; it has {listed(plan.analyses, limit=40)}")
-    analysis = plan.analyses[outcome]
-    design = Design(outcome=catalog.outcome(outcome), treatment=catalog.treatment(treatment), analysis=analysis)
+    prepared = prepared or Prepared()
+    design = planned_design(outcome=outcome, treatment=treatment, plan=plan)
     sample = design.sample(panel)
-    headline = _group_time(sample, analysis.headline, analysis=analysis)
-    lottery = draw_lots(
-        sample,
-        generator=np.random.default_rng(plan.seed),
-        draws=plan.verdict.draws,
-        n_leads=plan.verdict.pre_trend_leads,
-        estimator=analysis.headline,
-    )
-    alternatives, compared = _alternatives(design, panel, sample=sample, plan=plan)
-    estimates = {item.title: found for item, found in alternatives if found is not None}
-    return Evidence(
+    found, calibrated = _headline(design, sample, plan=plan, prepared=prepared)
+    others = alternatives(design, panel, sample=sample, plan=plan, headline=found.name)
+    varied = _varied(design, panel, sample=sample, found=found, plan=plan, uncorrected=prepared.uncorrected)
+    finding = Finding(judged=found.judged, lottery=found.lottery, compared=others.compared, headline=found.name)
+    evidence = Evidence(
         outcome=outcome,
         treatment=treatment,
-        family=analysis.family,
-        minimum_effect_of_interest=analysis.minimum_effect_of_interest,
-        headline=_named(headline_title(analysis), headline, name=analysis.headline),
-        judged=_judged(headline, lottery),
-        alternatives=tuple(item for item, _ in alternatives),
+        family=design.analysis.family,
+        minimum_effect_of_interest=design.analysis.minimum_effect_of_interest,
+        headline=as_named(headline_title(design.analysis, found.name), found.estimate, name=found.name),
+        judged=found.judged,
+        alternatives=others.named,
         checks=(
-            checks.pre_trends(lottery, rule=plan.verdict),
-            *_checks(headline, sample, panel, plan=plan, design=design, others=estimates, compared=compared),
-            checks.as_populous(lottery, scale=design.outcome.scale, unit=design.outcome.unit),
-            _one_unit(sample, lottery),
+            checks.pre_trends(found.lottery, rule=plan.verdict),
+            *calibrated.checks,
+            *_checks(found.estimate, sample, panel, plan=plan, design=design, name=found.name, others=others),
+            checks.as_populous(found.lottery, scale=design.outcome.scale, unit=design.outcome.unit),
+            _one_unit(sample, found.lottery),
+            *varied.checks,
         ),
-        q_value=None,
         verdict=None,
         cohorts=tuple(_cohorts(sample)),
         trends=tuple(_trends(sample, treatment=design.treatment)),
-        balance=compared.balance if compared else (),
-        matched=compared.matched if compared else (),
+        balance=others.compared.balance if others.compared else (),
+        matched=others.compared.matched if others.compared else (),
         cross_section=_cross_section(design, panel, plan=plan),
-        synthetic=_synthetic(sample) if analysis.synthetic_controls else (),
-        notes=tuple(_notes(design, panel, sample)),
-        method_cards=_method_cards([headline, *estimates.values()], with_synthetic=analysis.synthetic_controls),
+        synthetic=_synthetic(sample) if design.analysis.synthetic_controls else (),
+        notes=(
+            *_notes(design, panel, sample),
+            *calibrated.notes,
+            *(f"The specification curve could not be made: {why}" for why in _reasons(prepared, "specifications")),
+        ),
+        variations=varied.rows,
+        not_applicable=varied.not_applicable,
+        sensitivity=sensitivity(design, panel, sample=sample, finding=finding, rule=plan.sensitivity, seed=plan.seed),
+        specifications=prepared.curve,
+        calibration=calibrated.card,
+        groups=tuple(_groups(design, sample, found=found, plan=plan)),
+        rules={"balance_limit": plan.verdict.balance_limit, "size": plan.verdict.size, "gates": _gates(plan)},
+        method_cards=_method_cards(
+            [found.estimate, *others.found.values()], with_synthetic=design.analysis.synthetic_controls
+        ),
         provenance=_provenance(panel, plan, design=design),
     )
+    return Assembled(evidence=evidence, draws=found.lottery.null_draws)
 
 
-def headline_title(analysis: Analysis) -> str:
+def _reasons(prepared: Prepared, name: str) -> tuple[str, ...]:
+    return (prepared.failed[name],) if name in prepared.failed else ()
+
+
+def planned_design(*, outcome: str, treatment: str, plan: Plan) -> Design:
+    """The design that the plan gives a question.
+
+    Raises
+    ------
+    InputError
+        Where the plan has no analysis of the outcome, or the treatment is not dated.
+    """
+    if outcome not in plan.analyses:
+        raise InputError(f"the plan has no analysis of {outcome!r}; it has {listed(plan.analyses, limit=40)}")
+    return Design(
+        outcome=catalog.outcome(outcome), treatment=catalog.treatment(treatment), analysis=plan.analyses[outcome]
+    )
+
+
+def headline_title(analysis: Analysis, name: Headline) -> str:
     """How the headline estimate is called on a page."""
     against = "not yet or never exposed" if analysis.comparison == "not_yet" else "never exposed"
-    return f"{TITLES[analysis.headline]}, against {against}"
+    return f"{TITLES[name]}, against {against}"
 
 
-def _named(title: str, found: Estimate, *, name: str) -> Named:
-    return Named(name=name, title=title, estimate=found.as_dict())
+def _gates(plan: Plan) -> list[str]:
+    return list(dict.fromkeys((*plan.verdict.difference_gates, *plan.verdict.null_gates)))
 
 
-def _alternatives(
-    design: Design, panel: Panel, *, sample: Sample, plan: Plan
-) -> tuple[list[tuple[Named, Estimate | None]], _Comparison | None]:
-    """Every other planned way of asking; a way that cannot be gone is kept with its reason."""
-    compared: list[_Comparison] = []
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Headline:
+    """The estimate that heads the page, the lots it was judged by, and the judged numbers."""
 
-    def matched() -> Estimate:
-        compared.append(compare(long_difference(panel, design=design), plan=plan))
-        return compared[0].estimate
+    name: Headline
+    estimate: Estimate
+    lottery: Lottery
+    judged: dict[str, Any]
 
-    def varied(**changes: object) -> Callable[[], Estimate]:
-        changed = design.with_analysis(**changes)
-        return lambda: _group_time(changed.sample(panel), analysis.headline, analysis=changed.analysis)
-
-    analysis = design.analysis
-    other: Headline = "callaway_santanna" if analysis.headline == "imputation" else "imputation"
-    ways: list[tuple[str, str, Callable[[], Estimate]]] = [
-        (other, TITLES[other], lambda: _group_time(sample, other, analysis=analysis)),
-        ("two_way_fe", "Two-way fixed effects", lambda: estimate_by_name(sample, "two_way_fe")),
-        (
-            "event_study",
-            "Event study (two-way fixed effects), mean after",
-            lambda: estimate_by_name(sample, "event_study"),
-        ),
-        ("matched_difference", "Nearest neighbours, change since the baseline", matched),
-        (
-            "never",
-            "Callaway and Sant'Anna, against never exposed only",
-            lambda: _group_time(
-                design.with_analysis(comparison="never").sample(panel), "callaway_santanna", analysis=analysis
-            ),
-        ),
-        ("anticipation_1", "One year of anticipation", varied(anticipation=1)),
-        (
-            "panel_matching",
-            "Matched on the years before, doubly robust",
-            lambda: estimate_by_name(sample, "panel_matching", adjustment="doubly_robust"),
-        ),
-        (
-            "synthetic_did",
-            "Synthetic difference-in-differences",
-            lambda: estimate_by_name(sample, "synthetic_did", seed=plan.seed),
-        ),
-        ("random_trends", "Each unit with a trend of its own", lambda: estimate_by_name(sample, "random_trends")),
-    ]
-    if "outcome_std_error" in sample.frame:
-        weighted = "Rows weighted by the survey's precision"
-        ways.append(
-            (
-                "precision",
-                weighted,
-                lambda: _group_time(precision_weighted(sample), analysis.headline, analysis=analysis),
-            )
+    @classmethod
+    def of(cls, name: Headline, sample: Sample, *, design: Design, plan: Plan, leave_one_out: bool = True) -> _Headline:
+        found = planned_estimators.run(name, sample, aggregation=design.analysis.aggregation, seed=plan.seed)
+        lottery = draw_lots(
+            sample,
+            seed=plan.seed,
+            stream=design.treatment.name,
+            draws=plan.verdict.draws,
+            n_leads=plan.verdict.pre_trend_leads,
+            estimator=name,
+            leave_one_out=leave_one_out,
         )
-    by_people, by_region = _weighted_by_people(sample), dataclasses.replace(sample, effects=("region",))
-    ways += [
-        (
-            "population",
-            "Units weighted by their population",
-            lambda: _group_time(by_people, analysis.headline, analysis=analysis),
-        ),
-        (
-            "region_by_year",
-            "Two-way fixed effects within census regions",
-            lambda: estimate_by_name(by_region, "two_way_fe"),
-        ),
-    ]
-    if analysis.unit == "county" and analysis.also_by_place:
-        shares = dataclasses.replace(design, dose=PEOPLE_SHARE)
-        title = "Per whole county exposed, by share of its people (two-way fixed effects)"
-        ways.append(
-            (
-                "people_share",
-                title,
-                lambda: estimate_by_name(shares.sample(panel), "dose_response", estimand="twfe"),
-            )
+        return cls(name=name, estimate=found, lottery=lottery, judged=_judged(found, lottery))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Calibrated:
+    """The card as plain values, the check that it makes, and what a reader must know of the choice of headline."""
+
+    card: dict[str, Any] | None
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...]
+
+
+def _headline(design: Design, sample: Sample, *, plan: Plan, prepared: Prepared) -> tuple[_Headline, _Calibrated]:
+    """The planned headline, or the fallback where the panel shows the planned one to be miscalibrated."""
+    planned, fallback = design.analysis.headline, design.analysis.fallback
+    first = _Headline.of(planned, sample, design=design, plan=plan)
+    if not prepared.chunks:
+        why = prepared.failed.get("calibration", "The estimators were not tried on placebo units.")
+        return first, _Calibrated(card=None, checks=(checks.uncalibrated(why),), notes=())
+    ways = {planned: first}
+    if fallback != planned:
+        ways[fallback] = _Headline.of(fallback, sample, design=design, plan=plan)
+    made = card(
+        prepared.chunks,
+        rule=plan.calibration,
+        effect=design.analysis.minimum_effect_of_interest,
+        headline=planned,
+        fallback=fallback if fallback != planned else "",
+        lots={name: PageLots.of(found.lottery) for name, found in ways.items()},
+    )
+    carrier: Headline = fallback if made.carrier == fallback else planned
+    notes: tuple[str, ...] = ()
+    if carrier != planned:
+        said = (
+            f"The plan would have {TITLES[planned]} head this page. On placebo units of this panel it does not pass: "
+            f"{made.row(planned, basis='as_judged').sentence} The plan's fallback, {TITLES[fallback]}, heads it."
         )
-    if analysis.unit == "county" and analysis.also_by_place:
-        ways.append(("by_place", "Cities as units, errors clustered by county", varied(unit="place")))
-    found: list[tuple[Named, Estimate | None]] = []
-    for name, title, way in ways:
+        notes = (said,)
+    check = checks.calibration(made.row(carrier, basis="as_judged"), title=TITLES[carrier])
+    return ways[carrier], _Calibrated(card=made.as_dict(), checks=(check,), notes=notes)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Varied:
+    """Variations and placebos as rows of a page, the checks they make, and those that have no meaning here."""
+
+    rows: tuple[dict[str, Any], ...]
+    checks: tuple[Check, ...]
+    not_applicable: dict[str, str]
+
+
+def _varied(
+    design: Design, panel: Panel, *, sample: Sample, found: _Headline, plan: Plan, uncorrected: Panel | None
+) -> _Varied:
+    """Every variation and placebo that applies."""
+
+    def run(chosen: Sample) -> Estimate:
+        return planned_estimators.run(found.name, chosen, aggregation=design.analysis.aggregation, seed=plan.seed)
+
+    changed = variations(
+        design,
+        panel,
+        sample=sample,
+        headline=found.estimate,
+        estimate=run,
+        judged_std_error=found.judged["std_error"] or math.nan,
+        rule=plan.verdict,
+        uncorrected=uncorrected,
+    )
+    tried = placebos(
+        design,
+        panel,
+        sample=sample,
+        headline=found.estimate,
+        estimate=run,
+        rule=plan.verdict,
+        seed=plan.seed,
+        draws=plan.sensitivity.placebo_draws,
+    )
+    rows = tuple(
+        {
+            "name": item.name,
+            "title": item.title,
+            "question": item.check.name,
+            "estimate": _short(item.estimate) if item.estimate else None,
+            "failed": item.failed,
+            "agrees": item.agrees,
+        }
+        for item in (*changed.found, *tried.found)
+    )
+    return _Varied(
+        rows=rows,
+        checks=(*changed.checks, *tried.checks),
+        not_applicable={item.name: item.reason for item in (*changed.not_applicable, *tried.not_applicable)},
+    )
+
+
+_KEPT = ("estimate", "std_error", "ci_low", "ci_high", "p_value", "n_obs", "n_units", "n_treated", "n_clusters")
+
+
+def _short(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a table shows of an estimate."""
+    return {name: values.get(name) for name in _KEPT}
+
+
+def _groups(design: Design, sample: Sample, *, found: _Headline, plan: Plan) -> Iterable[dict[str, Any]]:
+    """The headline for each half of the exposed units by population, judged as the headline is."""
+    frame = sample.frame
+    people = frame.loc[frame["cohort"].notna()].groupby("unit")["people"].median()
+    middle = people.median()
+    for group in design.analysis.groups:
+        chosen = people.index[people > middle] if group == "larger" else people.index[people <= middle]
+        row: dict[str, Any] = {"group": group, "n_treated": len(chosen), "failed": "", "p_value": None}
+        part = dataclasses.replace(sample, frame=frame.loc[frame["cohort"].isna() | frame["unit"].isin(chosen)])
         try:
-            result = way()
+            half = _Headline.of(found.name, part, design=design, plan=plan, leave_one_out=False)
         except EstimationError as error:
-            found.append((Named(name=name, title=title, estimate=None, failed=str(error)), None))
+            yield {**row, "failed": str(error)}
         else:
-            found.append((_named(title, result, name=name), result))
-    return found, compared[0] if compared else None
-
-
-def compare(baseline: Baseline, *, plan: Plan) -> _Comparison:
-    """Nearest neighbours of the exposed units by the plan's rule, the effect, the balance, who with whom."""
-    frame = baseline.frame.assign(treated=baseline.frame["treated"].astype(int)).set_index("unit", drop=False)
-    matches = nearest(
-        frame,
-        treatment="treated",
-        covariates=list(baseline.columns),
-        distance=plan.matching.distance,
-        ratio=plan.matching.ratio,
-    )
-    found = matched_difference.estimate(frame, matches, outcome="outcome", cluster=_shared_cluster(frame))
-    rows = balance(frame, treatment="treated", covariates=list(baseline.columns), weights=matches.weights)
-    return _Comparison(
-        estimate=dataclasses.replace(found, exclusions=(*baseline.exclusions, *found.exclusions)),
-        balance=tuple(_balance_row(row, baseline.titles) for row in rows.to_dict("records")),
-        matched=tuple(_who_with_whom(frame, matches)),
-    )
-
-
-def _shared_cluster(frame: pd.DataFrame) -> str | None:
-    """Cluster by county as well, unless every unit is a county of its own."""
-    return "cluster" if frame["cluster"].nunique() < len(frame) else None
-
-
-def _balance_row(row: dict[str, Any], titles: dict[str, str]) -> dict[str, Any]:
-    numbers = ("smd_before", "smd_after", "variance_ratio_before", "variance_ratio_after")
-    known = {key: float(row[key]) if math.isfinite(row[key]) else None for key in numbers}
-    return {"covariate": row["covariate"], "title": titles[row["covariate"]], **known}
-
-
-def _who_with_whom(frame: pd.DataFrame, matches: Matches) -> Iterable[dict[str, Any]]:
-    labels = frame["label"]
-    for treated, rows in matches.pairs.groupby("treated", sort=False):
-        yield {"treated": labels[treated], "controls": [labels[unit] for unit in rows["control"]]}
+            kept = ("estimate", "std_error", "ci_low", "ci_high", "p_value", "minimum_detectable_effect")
+            yield {**row, "n_treated": half.estimate.n_treated, **{name: half.judged[name] for name in kept}}
 
 
 def _checks(
@@ -245,18 +305,18 @@ def _checks(
     *,
     plan: Plan,
     design: Design,
-    others: dict[str, Estimate],
-    compared: _Comparison | None,
+    name: Headline,
+    others: Alternatives,
 ) -> tuple[Check, ...]:
     found = [
         checks.treated_clusters(trust.inference_allowed(sample), rule=plan.verdict),
         _small_samples(sample, plan=plan),
-        checks.direction(headline, others=others),
-        checks.balance(compared.balance if compared else (), rule=plan.verdict),
+        checks.direction(headline, others=others.found),
+        checks.balance(others.compared.balance if others.compared else (), rule=plan.verdict),
     ]
     # a county's figure is shared by its places, so neighbours would only show the effect itself
     if design.outcome.geography == "place":
-        found.append(_spillover(design, panel, plan=plan))
+        found.append(_spillover(design, panel, plan=plan, name=name))
     if design.outcome.has_survey_error:
         found.append(checks.survey_noise(_noise_shares(sample, panel, design=design)))
     return tuple(found)
@@ -283,16 +343,6 @@ def _small_samples(sample: Sample, *, plan: Plan) -> Check:
     )
 
 
-def _weighted_by_people(sample: Sample) -> Sample:
-    """Rows weighted by the unit's median population; units without one are left out and counted."""
-    people = sample.frame.groupby("unit")["people"].transform("median")
-    known = people.notna()
-    lost = sample.frame.loc[~known]
-    gone = Exclusion(reason="no population to weight by", rows=len(lost), units=int(lost["unit"].nunique()))
-    frame = sample.frame.loc[known].assign(weight=people[known] / people[known].mean())
-    return dataclasses.replace(sample, frame=frame, exclusions=(*sample.exclusions, *([gone] if gone.rows else [])))
-
-
 def _synthetic(sample: Sample) -> tuple[dict[str, Any], ...]:
     """Each exposed unit beside its synthetic control; nothing where none can be made."""
     try:
@@ -301,13 +351,13 @@ def _synthetic(sample: Sample) -> tuple[dict[str, Any], ...]:
         return ()
 
 
-def _spillover(design: Design, panel: Panel, *, plan: Plan) -> Check:
+def _spillover(design: Design, panel: Panel, *, plan: Plan, name: Headline) -> Check:
     """Did places never exposed move differently where a neighbour was?"""
     asks = dataclasses.replace(design.with_analysis(unit="place"), exposure="neighbours")
     outcome, least = design.outcome, plan.verdict.minimum_treated_clusters
     try:
         sample = asks.sample(panel)
-        found = _group_time(sample, design.analysis.headline, analysis=asks.analysis)
+        found = planned_estimators.run(name, sample, aggregation=asks.analysis.aggregation, seed=plan.seed)
     except EstimationError as error:
         return checks.spillover(None, why=str(error), scale=outcome.scale, unit=outcome.unit)
     allowed = trust.inference_allowed(sample)
@@ -319,22 +369,6 @@ def _spillover(design: Design, panel: Panel, *, plan: Plan) -> Check:
         )
         return checks.spillover(None, why=why, scale=outcome.scale, unit=outcome.unit)
     return checks.spillover(found, why="", scale=outcome.scale, unit=outcome.unit)
-
-
-def _group_time(sample: Sample, name: Headline, *, analysis: Analysis) -> Estimate:
-    """An estimator of effects by cohort and time, averaged as planned."""
-    if name == "callaway_santanna":
-        # leads are measured against the last period before exposure, as the lags are
-        return estimate_by_name(sample, name, aggregation=analysis.aggregation, base_period="universal")
-    # with cohorts as small as ours the leave-out errors keep their coverage, the plain ones do not (93 % of 95 %)
-    found = estimate_by_name(sample, name, aggregation=analysis.aggregation, std_errors="bjs_leave_out")
-    if math.isfinite(found.std_error):
-        return found
-    plain = estimate_by_name(sample, name, aggregation=analysis.aggregation)
-    said = "a cohort lies in one county, so leave-out errors do not exist; the plain ones, used instead, are too small"
-    return dataclasses.replace(
-        plain, settings={**plain.settings, "warnings": [*plain.settings.get("warnings", []), said]}
-    )
 
 
 def _judged(headline: Estimate, lottery: Lottery) -> dict[str, Any]:
@@ -508,28 +542,3 @@ def _origin(source: dict[str, Any]) -> dict[str, str]:
         "vintage": ", ".join(vintages),
         "licence": source["licence"],
     }
-
-
-def judge(found: Sequence[Evidence], *, plan: Plan) -> list[Evidence]:
-    """The same evidence with q-values over each family and the verdict of the plan's rule."""
-    q_by_outcome: dict[str, float] = {}
-    for family in {item.family for item in found}:
-        members = [item for item in found if item.family == family]
-        p_values = [_p_value(item) for item in members]
-        for item, q_value in zip(members, multiplicity.q_values(p_values), strict=True):
-            q_by_outcome[item.outcome] = q_value
-    judged = []
-    for item in found:
-        q_value = q_by_outcome[item.outcome]
-        corrected = dataclasses.replace(item, q_value=q_value if math.isfinite(q_value) else None)
-        decision = verdict.decide(corrected, outcome=catalog.outcome(item.outcome), rule=plan.verdict)
-        judged.append(dataclasses.replace(corrected, verdict=decision))
-    return judged
-
-
-def _p_value(item: Evidence) -> float:
-    value = item.judged.get("p_value")
-    return math.nan if value is None else float(value)
-
-
-__all__ = ["assemble", "compare", "judge"]

@@ -7,19 +7,38 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from wwc_research import inference
 from wwc_research.catalog import VerdictRule
 from wwc_research.design.balance import balance_verdict
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.estimators.few_clusters import SmallSample
 from wwc_research.estimators.wild_bootstrap import WildBootstrap
-from wwc_research.evidence.evidence import Check
+from wwc_research.evidence.calibration import CalibrationRow
+from wwc_research.evidence.evidence import Check, CheckResult
 from wwc_research.evidence.randomisation import Lottery
 
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One estimate that a check weighs: its title, estimate, yardstick and p-value; NaN where there is none.
+
+    `yardstick` is the standard error by which its distance, from the headline or from nil, is judged; `unit` is said
+    where the answers to one question differ in it, and `n_treated` where it is not that of the headline.
+    """
+
+    title: str
+    estimate: float = math.nan
+    yardstick: float = math.nan
+    p_value: float = math.nan
+    unit: str = ""
+    n_treated: int | None = None
 
 
 def pre_trends(lottery: Lottery, *, rule: VerdictRule) -> Check:
@@ -233,4 +252,197 @@ def survey_noise(shares: Mapping[str, float]) -> Check:
     worst = max(known.values())
     return Check(
         name="survey_noise", asks=asks, result="passed" if worst < 0.5 else "failed", statistic=worst, sentence=sentence
+    )
+
+
+def agreement(
+    answers: Sequence[Answer], *, name: str, asks: str, headline: float, scale: float, unit: str, caveat: str = ""
+) -> Check:
+    """Does the estimate stay where it was when one choice of the design is made otherwise?
+
+    It does if it moves by no more than one yardstick: the headline's judged standard error, or the standard error of
+    the difference where the variation rests on other exposed units. Of several answers to one question all must.
+
+    Parameters
+    ----------
+    headline
+        In the unit of the outcome, as the answers.
+    scale, unit
+        From the unit of the estimate to that of the sentence.
+    caveat
+        A sentence to be said whatever the answer.
+    """
+    moves = {item.title: distance(item, headline) for item in answers}
+    known = [item for item in answers if math.isfinite(moves[item.title])]
+    failed = [item for item in answers if item not in known]
+    if not known:
+        why = f"There is too little to tell: {_joined(answers)}." if answers else "There is nothing to ask."
+        return Check(name=name, asks=asks, result="cannot_tell", statistic=None, sentence=why)
+    worst = max(known, key=lambda item: abs(moves[item.title]))
+    said = "; ".join(
+        f"{item.title}: {scale * item.estimate:+.2f} ({abs(moves[item.title]):.1f} standard errors away"
+        f"{'' if item.n_treated is None else f', {item.n_treated} exposed units'})"
+        for item in known
+    )
+    parts = [f"The headline is {scale * headline:+.2f} {unit}. {said}.", caveat]
+    if failed:
+        parts.append(f"Too little to tell: {_joined(failed)}.")
+    agree = all(abs(moves[item.title]) <= 1 for item in known)
+    return Check(
+        name=name,
+        asks=asks,
+        result="cannot_tell" if agree and failed else "passed" if agree else "failed",
+        statistic=abs(moves[worst.title]),
+        sentence=" ".join(part for part in parts if part),
+    )
+
+
+def distance(answer: Answer, headline: float) -> float:
+    """How many yardsticks an answer lies from the headline; NaN where either is not known."""
+    usable = math.isfinite(answer.yardstick) and answer.yardstick > 0
+    return (answer.estimate - headline) / answer.yardstick if usable else math.nan
+
+
+def _joined(answers: Sequence[Answer]) -> str:
+    return ", ".join(item.title for item in answers)
+
+
+def one_cohort(answers: Sequence[Answer], *, headline: float) -> Check:
+    """Does the estimate hang on the units of a single year of exposure?
+
+    Parameters
+    ----------
+    answers
+        The estimate without each cohort in turn.
+    """
+    asks = "Does the estimate hang on the places of one year?"
+    moves = {item.title: distance(item, headline) for item in answers}
+    known = {title: move for title, move in moves.items() if math.isfinite(move)}
+    if not known:
+        sentence = "There are no two years of exposure, so none can be left out."
+        return Check(name="one_cohort", asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
+    most = max(known, key=lambda title: abs(known[title]))
+    flips = sum(item.estimate * headline < 0 for item in answers if item.title in known)
+    rest = f" {len(moves) - len(known)} cannot be left out." * (len(known) < len(moves))
+    return Check(
+        name="one_cohort",
+        asks=asks,
+        result="passed" if abs(known[most]) <= 1 else "failed",
+        statistic=abs(known[most]),
+        sentence=(
+            f"{most} the estimate moves most, by {abs(known[most]):.1f} standard errors; {flips} of {len(known)} "
+            f"omissions change its sign.{rest}"
+        ),
+    )
+
+
+def nil(answers: Sequence[Answer], *, name: str, asks: str, rule: VerdictRule, caveat: str) -> Check:
+    """Is nothing found where nothing can be?
+
+    Fails where the smallest p-value, times the number of answers (Bonferroni), is below the plan's level for tests of
+    a design. What each could have seen, at 80 % power, is said: a placebo that could see little has little to say.
+
+    Parameters
+    ----------
+    answers
+        With the standard error and p-value by which each is judged, in the units they name.
+    caveat
+        A sentence to be said whatever the answer.
+    """
+    known = [item for item in answers if math.isfinite(item.p_value)]
+    if not known:
+        sentence = "No placebo could be estimated."
+        return Check(name=name, asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
+    smallest = min(1.0, len(known) * min(item.p_value for item in known))
+    said = "; ".join(
+        f"{item.title}: {item.estimate:+.2f} {item.unit}, {_shown(item.p_value)}, would have seen "
+        f"{inference.minimum_detectable_effect(item.yardstick):.2f}"
+        for item in known
+    )
+    found = smallest < rule.pre_trend_size
+    verdict = "There is a difference where there should be none" if found else "No difference where there can be none"
+    return Check(
+        name=name,
+        asks=asks,
+        result="failed" if found else "passed",
+        statistic=smallest,
+        sentence=f"{verdict} ({said}). {caveat}",
+    )
+
+
+def anticipation(lottery: Lottery, *, rule: VerdictRule) -> Check:
+    """Did the exposed move already in the one or two years before exposure?"""
+    asks = "Had the exposed moved already just before exposure?"
+    p_value, count = lottery.lead_p_value, len(lottery.leads)
+    if not math.isfinite(p_value):
+        sentence = "There are too few years before exposure to look at the last of them."
+        return Check(name="anticipation", asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
+    moved = p_value < rule.pre_trend_size
+    years = "the last year" if count == 1 else f"the last {count} years"
+    return Check(
+        name="anticipation",
+        asks=asks,
+        result="failed" if moved else "passed",
+        statistic=p_value,
+        sentence=(
+            f"In {years} before exposure the exposed {'had moved' if moved else 'show no sign of having moved'} apart "
+            f"already (by lot, {_shown(p_value)}); practice is built before the award, so this asks about effects "
+            "that came early as much as about trends."
+        ),
+    )
+
+
+def rings(answers: Sequence[Answer], *, rule: VerdictRule, scale: float, unit: str) -> Check:
+    """Did unexposed units move differently the nearer an exposed one lies?
+
+    Parameters
+    ----------
+    answers
+        Effect of an exposed place within each ring, against units farther from all; NaN where too few to tell. With
+        standard errors clustered by the exposed place.
+    scale, unit
+        From the unit of the estimate to that of the sentence.
+    """
+    asks = "Did unexposed places near an exposed one move differently from those far away?"
+    known = [item for item in answers if math.isfinite(item.p_value)]
+    if not known:
+        sentence = f"Too few places lie in each ring to tell ({_joined(answers)})."
+        return Check(name="rings", asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
+    smallest = min(1.0, len(known) * min(item.p_value for item in known))
+    said = "; ".join(f"{item.title} {scale * item.estimate:+.2f} {unit} ({_shown(item.p_value)})" for item in known)
+    silent = [item for item in answers if item not in known]
+    rest = f" Too few to tell: {_joined(silent)}." if silent else ""
+    moved = smallest < rule.size
+    return Check(
+        name="rings",
+        asks=asks,
+        result="failed" if moved else "passed",
+        statistic=smallest,
+        sentence=(
+            f"Places {'near exposed ones moved differently' if moved else 'near exposed ones moved as the others'}: "
+            f"{said}.{rest} A difference that does not fade with distance belongs to the region rather than to the "
+            "neighbour."
+        ),
+    )
+
+
+_CALIBRATION_ASKS = "Does the method that heads this page work on placebo units of these data?"
+
+
+def uncalibrated(why: str) -> Check:
+    """The check of the headline on placebo units where there is no card."""
+    return Check(
+        name="calibration", asks=_CALIBRATION_ASKS, result="cannot_tell", statistic=None, sentence=f"Not known: {why}"
+    )
+
+
+def calibration(row: CalibrationRow, *, title: str) -> Check:
+    """Does the headline, as it is judged on the page, do what it promises on placebo units of this panel?"""
+    results: dict[str, CheckResult] = {"fit": "passed", "in_doubt": "cannot_tell", "unfit": "failed"}
+    return Check(
+        name="calibration",
+        asks=_CALIBRATION_ASKS,
+        result=results[row.result],
+        statistic=_number(row.false_positive_share),
+        sentence=f"{title}: {row.sentence}",
     )

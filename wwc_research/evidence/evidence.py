@@ -17,8 +17,9 @@ from wwc_research.errors import DataError
 
 CheckResult = Literal["passed", "failed", "cannot_tell"]
 Cause = Literal["", "unreliable", "imprecise"]
-VerdictCode = Literal["associated_better", "associated_worse", "no_effect_as_large", "cannot_tell"]
-FORMAT = 2
+VerdictCode = Literal["improvement", "harm", "no_effect_larger", "cannot_tell"]
+Strength = Literal["moderate", "promising", "none"]
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,18 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grade:
+    """How strong a finding is: `essa` by analogy to the tiers of US education law, `clearinghouse` in the words of the
+    What Works Clearinghouse (which is not the programme) for the design, and why.
+    """
+
+    strength: Strength
+    essa: str
+    clearinghouse: str
+    because: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What the declared rule concludes, and each line of the rule that decided.
 
@@ -51,6 +64,7 @@ class Verdict:
 
     code: VerdictCode
     because: tuple[str, ...]
+    grade: Grade
     cause: Cause = ""
 
 
@@ -64,6 +78,14 @@ class Evidence:
     `lot_std_error`, `draws`, and `years_after`, the mean distance from exposure. `cohorts`, `trends`, `balance`,
     `matched` and `exclusions` are lists of rows; `synthetic` has one entry a synthetic control, where they are
     planned; `method_cards` are those of the estimators used; `provenance` names data and plan hashes.
+
+    How far to believe it: `variations` are the headline's design changed in one point each and placebos,
+    `not_applicable` the names of checks that have no meaning here, and why; `sensitivity` has `parallel_trends`,
+    `pretrend_power`, `omitted_variables`, `hidden_bias`, `e_value` and `roster_errors`, each the plain values of its
+    module, absent where it could not be made; `specifications` and `calibration` are those of the curve and the card;
+    `groups` are estimates for halves of the exposed units. `adjusted` holds p-values corrected over the family
+    (`holm`, `benjamini_hochberg`, `romano_wolf`, `family`, `n_hypotheses`), `plan_status` how the run stands to the
+    locked plan, `rules` the plan's limits that a page names.
     """
 
     outcome: str
@@ -74,7 +96,6 @@ class Evidence:
     judged: Mapping[str, Any]
     alternatives: tuple[Named, ...]
     checks: tuple[Check, ...]
-    q_value: float | None
     verdict: Verdict | None
     cohorts: tuple[Mapping[str, Any], ...]
     trends: tuple[Mapping[str, Any], ...]
@@ -83,13 +104,35 @@ class Evidence:
     cross_section: Mapping[str, Any] | None = None
     synthetic: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
+    variations: tuple[Mapping[str, Any], ...] = ()
+    not_applicable: Mapping[str, str] = field(default_factory=dict)
+    sensitivity: Mapping[str, Any] = field(default_factory=dict)
+    specifications: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
+    groups: tuple[Mapping[str, Any], ...] = ()
+    adjusted: Mapping[str, Any] = field(default_factory=dict)
+    plan_status: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
     method_cards: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def q_value(self) -> float | None:
+        """Benjamini and Hochberg's q-value over the family; None before the correction, or without a p-value."""
+        return self.adjusted.get("benjamini_hochberg")
+
+    @property
+    def family_p_value(self) -> float | None:
+        """The p-value that keeps the family-wise error rate, which the verdict rests on."""
+        return self.adjusted.get("family")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; undefined numbers are None."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
+
     def write(self, path: Path) -> None:
         """Write as JSON, beside first and then renamed; undefined numbers are null."""
-        text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1, allow_nan=False, ensure_ascii=False)
-        write_text(path, text + "\n")
+        write_text(path, json.dumps(self.as_dict(), indent=1, allow_nan=False, ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> Evidence:
@@ -106,13 +149,18 @@ class Evidence:
         if raw.pop("format", None) != FORMAT:
             raise DataError(f"{path} was written by another version; run 'wwc-research report' again")
         verdict = raw["verdict"]
+        if verdict:
+            known = verdict["grade"]
+            known = Grade(**{**known, "because": tuple(known["because"])})
+            verdict = Verdict(**{**verdict, "because": tuple(verdict["because"]), "grade": known})
+        rows = ("cohorts", "trends", "balance", "matched", "notes", "synthetic", "variations", "groups")
         return cls(
             **{
                 **raw,
                 "headline": Named(**raw["headline"]),
                 "alternatives": tuple(Named(**item) for item in raw["alternatives"]),
                 "checks": tuple(Check(**item) for item in raw["checks"]),
-                "verdict": Verdict(**{**verdict, "because": tuple(verdict["because"])}) if verdict else None,
-                **{key: tuple(raw[key]) for key in ("cohorts", "trends", "balance", "matched", "notes", "synthetic")},
+                "verdict": verdict,
+                **{key: tuple(raw[key]) for key in rows},
             }
         )

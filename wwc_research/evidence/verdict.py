@@ -1,52 +1,60 @@
 """The verdict follows from the plan's declared rule: every line that decided it is kept.
 
-In: evidence without a verdict, the rule. Out: a Verdict.
+In: evidence without a verdict, the rule. Out: a Verdict with its grade.
 """
 
 from __future__ import annotations
 
 from wwc_research.catalog import Outcome, VerdictRule
-from wwc_research.evidence.evidence import Evidence, Verdict
-
-# Checks that a difference must pass before a page may speak of it.
-GATES = ("pre_trends", "treated_clusters", "direction", "balance", "one_unit")
+from wwc_research.evidence.evidence import Cause, Check, Evidence, Verdict, VerdictCode
+from wwc_research.evidence.grade import grade
 
 
 def decide(evidence: Evidence, *, outcome: Outcome, rule: VerdictRule) -> Verdict:
     """The verdict of `rule`, from the more cautious inference in `evidence.judged`.
 
-    - `associated_better` / `associated_worse`: the q-value is below `rule.size` and every gate is passed;
-    - `no_effect_as_large`: no difference, and the 95 % interval excludes effects of the planned minimum size
-      in either direction, with enough treated clusters to trust it and no failed pre-trend test;
-    - `cannot_tell`: everything else, an untested or failed gate included.
+    - `improvement` / `harm`: the p-value corrected over the family is below `rule.size` and every check of
+      `rule.difference_gates` is passed;
+    - `no_effect_larger`: no difference, the 95 % interval excludes effects of the planned smallest size of interest in
+      either direction, and every check of `rule.null_gates` is passed;
+    - `cannot_tell`: everything else, a check that is failed, open or absent included.
+
+    Checks that do not apply to the outcome (named in `evidence.not_applicable`) stop nothing.
     """
+    code, because, cause = _decision(evidence, outcome=outcome, rule=rule)
+    return Verdict(code=code, because=because, cause=cause, grade=grade(evidence, code=code, rule=rule))
+
+
+def _decision(evidence: Evidence, *, outcome: Outcome, rule: VerdictRule) -> tuple[VerdictCode, tuple[str, ...], Cause]:
     values = evidence.judged
     if evidence.headline.estimate is None or values.get("std_error") is None:
         reason = evidence.headline.failed or "There is no standard error."
-        return Verdict(code="cannot_tell", because=(reason,), cause="unreliable")
-    results = {check.name: check for check in evidence.checks}
-    stopped = tuple(results[name].sentence for name in GATES if name in results and results[name].result != "passed")
-    if evidence.q_value is not None and evidence.q_value < rule.size:
+        return "cannot_tell", (reason,), "unreliable"
+    corrected = evidence.family_p_value
+    if corrected is not None and corrected < rule.size:
+        stopped = _stopped(evidence, rule.difference_gates)
         if stopped:
             reasons = ("A difference appears but does not pass every check.", *stopped)
-            return Verdict(code="cannot_tell", because=reasons, cause="unreliable")
+            return "cannot_tell", reasons, "unreliable"
         better = (values["estimate"] > 0) == (outcome.direction == "higher")
-        return Verdict(
-            code="associated_better" if better else "associated_worse",
-            because=("The difference passes every check of the plan.",),
-        )
-    needed = [results[name] for name in ("pre_trends", "treated_clusters") if name in results]
-    untrusted = tuple(check.sentence for check in needed if check.result != "passed")
-    if untrusted:
-        return Verdict(code="cannot_tell", because=untrusted, cause="unreliable")
+        because = ("The difference passes every check of the plan, and the correction for all questions asked.",)
+        return "improvement" if better else "harm", because, ""
+    stopped = _stopped(evidence, rule.null_gates)
+    if stopped:
+        return "cannot_tell", stopped, "unreliable"
     limit = evidence.minimum_effect_of_interest
     if -limit < values["ci_low"] and values["ci_high"] < limit:
-        return Verdict(
-            code="no_effect_as_large",
-            because=("The whole interval lies within the smallest effect of interest, on both sides.",),
-        )
-    return Verdict(
-        code="cannot_tell",
-        because=("The interval includes no effect, and effects large enough to matter as well.",),
-        cause="imprecise",
+        because = ("The whole interval lies within the smallest effect of interest, on both sides.",)
+        return "no_effect_larger", because, ""
+    because = ("The interval includes no effect, and effects large enough to matter as well.",)
+    return "cannot_tell", because, "imprecise"
+
+
+def _stopped(evidence: Evidence, gates: tuple[str, ...]) -> tuple[str, ...]:
+    """What each gate that is not passed says; a gate that was never put counts as not passed."""
+    checks: dict[str, Check] = {check.name: check for check in evidence.checks}
+    return tuple(
+        checks[name].sentence if name in checks else f"The check {name!r} of the plan was not made."
+        for name in gates
+        if name not in evidence.not_applicable and (name not in checks or checks[name].result != "passed")
     )

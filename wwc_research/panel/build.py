@@ -244,17 +244,19 @@ def _treatments(grid: pd.DataFrame, raw_dir: Path, *, levels: pd.Series) -> tupl
         if treatment.minimum_level:
             name = f"{treatment.name}_cohort"
             rows = doses.level_cohorts(grid.assign(dose=levels), table, level=treatment.minimum_level)
-            for field in ("cohort", "edition", "is_undated"):
+            for field in ("cohort", "edition", "is_undated", "date", "confidence"):
                 columns[f"{treatment.name}_{field}"] = _mapped(grid, rows[field], field)
         elif treatment.is_award:
             rows = timing.cohorts(table, exposure_month=treatment.exposure_month).set_index("place_id")
-            for field in ("cohort", "edition", "level", "is_undated"):
+            rows = rows.rename(columns={"announced_on": "date"})
+            for field in ("cohort", "edition", "level", "is_undated", "date", "confidence"):
                 columns[f"{treatment.name}_{field}"] = _mapped(grid, rows[field], field)
             name = f"{treatment.name}_cohort"
         elif treatment.kind == "dated":
             rows = _adoptions(table, exposure_month=treatment.exposure_month)
             name = f"{treatment.name}_cohort"
             columns[name] = _mapped(grid, rows, "cohort")
+            columns[f"{treatment.name}_date"] = _mapped(grid, _adoption_dates(table), "date")
             known = set(table["place_id"].dropna())
             columns[f"{treatment.name}_is_undated"] = (
                 grid["place_id"].isin(known) & np.isnan(columns[name])
@@ -283,9 +285,15 @@ def _treatments(grid: pd.DataFrame, raw_dir: Path, *, levels: pd.Series) -> tupl
 
 def _adoptions(table: pd.DataFrame, *, exposure_month: int) -> pd.Series:
     """First exposed year by place from a table of adoption dates."""
+    dates = _adoption_dates(table)
+    years = [timing.first_exposed_year(text, exposure_month=exposure_month) for text in dates]
+    return pd.Series(years, index=dates.index, dtype=float)
+
+
+def _adoption_dates(table: pd.DataFrame) -> pd.Series:
+    """Earliest date of adoption by place as published; a bare year stands before every day of its year."""
     dated = table.loc[table["place_id"].notna() & table["adopted_on"].fillna("").ne("")]
-    years = [timing.first_exposed_year(text, exposure_month=exposure_month) for text in dated["adopted_on"]]
-    return pd.Series(years, index=dated["place_id"], dtype=float).groupby(level=0).min()
+    return dated.groupby("place_id")["adopted_on"].min()
 
 
 def _mapped(grid: pd.DataFrame, values: pd.Series, field: str) -> np.ndarray:

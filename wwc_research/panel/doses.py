@@ -68,7 +68,8 @@ def level_cohorts(rows: pd.DataFrame, events: pd.DataFrame, *, level: str) -> pd
     -------
     DataFrame
         Indexed by place_id: cohort (NaN = never, as far as is known), edition, is_undated (the level may have been
-        reached in a year before the cohort, or in some year where there is none).
+        reached in a year before the cohort, or in some year where there is none), date and confidence of the award
+        that reached it.
     """
     least = timing.LEVEL_DOSE[level]
     reached = rows.loc[rows["dose"] >= least].groupby("place_id")["year"].min()
@@ -76,10 +77,18 @@ def level_cohorts(rows: pd.DataFrame, events: pd.DataFrame, *, level: str) -> pd
     places = pd.Index(sorted({*reached.index, *unknown.index}), name="place_id")
     cohort, doubt = reached.reindex(places).astype(float), unknown.reindex(places).astype(float)
     awards = events.loc[events["level"].map(timing.LEVEL_DOSE) >= least].sort_values("announced_on")
-    editions = awards.drop_duplicates("place_id").set_index("place_id")["standard_edition"]
+    fields = ["place_id", "standard_edition", "announced_on", "confidence"]
+    award = awards.reindex(columns=fields, fill_value="").drop_duplicates("place_id").set_index("place_id")
+    award = award.reindex(places).fillna("")
     undated = doubt.notna() & ~(cohort <= doubt)
     return pd.DataFrame(
-        {"cohort": cohort.where(~undated), "edition": editions.reindex(places).fillna(""), "is_undated": undated}
+        {
+            "cohort": cohort.where(~undated),
+            "edition": award["standard_edition"],
+            "is_undated": undated,
+            "date": award["announced_on"],
+            "confidence": award["confidence"],
+        }
     )
 
 

@@ -61,6 +61,11 @@ def fold(summary: str, inside: Block) -> Block:
     return block("<details><summary>{summary}</summary>{inside}</details>", summary=summary, inside=inside)
 
 
+def joined(parts: Sequence[Block]) -> Block:
+    """The parts one after another."""
+    return Block(Markup("\n").join(part.html for part in parts))
+
+
 def table(rows: Sequence[Mapping[str, Any]], *, caption: str, columns: Mapping[str, str]) -> Block:
     """A table with a caption, column headers with scope, and the first column as row headers.
 
@@ -140,6 +145,7 @@ __all__ = [
     "figure",
     "fold",
     "heading",
+    "joined",
     "paragraph",
     "table",
     "text_only",

@@ -36,7 +36,7 @@ def headline(evidence: Evidence) -> Block:
     """Title, the sentence to quote, how big, how sure, what the data could have shown, what not to claim."""
     outcome, treatment = _entries(evidence)
     values = evidence.judged
-    verdict = wording.VERDICT_TITLES[evidence.verdict.code] if evidence.verdict else "Not judged"
+    verdict = wording.verdict_title(evidence, outcome)
     parts = [
         html.block(
             '<h1>{title}</h1><p class="kicker">{treatment}: does it go with better outcomes for residents?</p>',
@@ -61,6 +61,7 @@ def headline(evidence: Evidence) -> Block:
     parts += [
         html.heading("How sure, and why"),
         html.paragraph(wording.how_sure(evidence)),
+        html.paragraph(wording.graded(evidence)),
         html.paragraph(wording.how_judged(evidence)),
         html.paragraph(wording.smallest_visible(evidence, outcome)),
         html.heading("What not to claim"),
@@ -68,14 +69,7 @@ def headline(evidence: Evidence) -> Block:
     ]
     if evidence.notes:
         parts += [html.heading("What the data allow here"), html.bullets(evidence.notes)]
-    return _joined(parts)
-
-
-def _joined(parts: Sequence[Block]) -> Block:
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole + part
-    return whole
+    return html.joined(parts)
 
 
 def event_study(evidence: Evidence) -> Block:
@@ -202,7 +196,7 @@ def synthetic(evidence: Evidence) -> Block:
         "in_time": "p of a placebo date",
     }
     parts.append(html.table(rows, caption="Synthetic controls", columns=columns))
-    return _joined([*parts, *(_one_synthetic(row, outcome) for row in evidence.synthetic)])
+    return html.joined([*parts, *(_one_synthetic(row, outcome) for row in evidence.synthetic)])
 
 
 def _one_synthetic(row: Mapping[str, Any], outcome: Outcome) -> Block:
@@ -281,24 +275,17 @@ def estimates(evidence: Evidence) -> Block:
         caption = "Filled: the estimate that heads the page, as planned. Hollow: the same question asked another way."
         parts.append(html.figure(axes, alt=alt, caption=caption))
         parts.append(html.table(rows, caption=f"Estimates for {outcome.title}", columns=columns))
-        parts.append(html.paragraph(_q_value_sentence(evidence)))
+        parts.append(html.paragraph("p-values and intervals of single rows are not corrected for their number."))
         warnings = (evidence.headline.estimate or {}).get("settings", {}).get("warnings", [])
         if warnings:
             parts += [html.paragraph("What the estimator itself warns of:"), html.bullets(warnings)]
     if failed:
         parts.append(html.bullets([f"{item.title} could not be estimated: {item.failed}" for item in failed]))
-    return _joined(parts)
+    return html.joined(parts)
 
 
 def _scaled(value: float | None, outcome: Outcome) -> float | None:
     return None if value is None else value * outcome.scale
-
-
-def _q_value_sentence(evidence: Evidence) -> str:
-    return (
-        "q-value of the headline over all outcomes of its family (Benjamini-Hochberg): "
-        f"{wording.p_value(evidence.q_value)}. p-values and intervals of single rows are not corrected."
-    )
 
 
 def checks(evidence: Evidence) -> Block:
@@ -316,7 +303,7 @@ def balance(evidence: Evidence) -> Block:
     title = html.heading("Who is compared in the matched comparison")
     if not evidence.balance:
         return title + html.paragraph("No matched comparison could be made.")
-    limit = catalog.plan().verdict.balance_limit
+    limit = evidence.rules["balance_limit"]
     known = [row for row in evidence.balance if row["smd_before"] is not None and row["smd_after"] is not None]
     if not known:
         return title + html.paragraph("No characteristic varies among the exposed, so balance cannot be measured.")
@@ -418,7 +405,7 @@ def cross_section(evidence: Evidence) -> Block:
         html.paragraph(found["balance_check"]["sentence"]),
         html.table(rows, caption="Balance of the cross-section", columns=columns),
     ]
-    return _joined([*parts, html.fold("Left out of the cross-section", html.bullets(lost))] if lost else parts)
+    return html.joined([*parts, html.fold("Left out of the cross-section", html.bullets(lost))] if lost else parts)
 
 
 def methods(evidence: Evidence) -> Block:
@@ -433,7 +420,7 @@ def methods(evidence: Evidence) -> Block:
         html.paragraph(f"{outcome.description} {treatment.description}"),
         known,
     ]
-    return _joined([*parts, *cards])
+    return html.joined([*parts, *cards])
 
 
 def provenance(evidence: Evidence) -> Block:

@@ -12,11 +12,11 @@ from typing import Any
 from wwc_research.catalog import Outcome, Treatment
 from wwc_research.evidence.evidence import Evidence
 
-VERDICT_TITLES = {
-    "associated_better": "Goes with better outcomes",
-    "associated_worse": "Goes with worse outcomes",
-    "no_effect_as_large": "No sizeable difference",
-    "cannot_tell": "Cannot tell",
+VERDICT_COUNTED = {
+    "improvement": "evidence of improvement",
+    "harm": "evidence of harm",
+    "no_effect_larger": "no effect as large as planned",
+    "cannot_tell": "cannot tell",
 }
 MINUS = "\N{MINUS SIGN}"
 
@@ -81,6 +81,19 @@ def exposed_units(evidence: Evidence, treatment: Treatment) -> str:
     return treatment.exposed.format(units="cities")
 
 
+def verdict_title(evidence: Evidence, outcome: Outcome) -> str:
+    """The verdict in a few words."""
+    if evidence.verdict is None:
+        return "Not judged"
+    if evidence.verdict.code == "no_effect_larger":
+        return f"No effect larger than {effect(evidence.minimum_effect_of_interest, outcome, signed=False)}"
+    return {
+        "improvement": "Evidence of improvement",
+        "harm": "Evidence of harm",
+        "cannot_tell": "Cannot tell",
+    }[evidence.verdict.code]
+
+
 def headline_sentence(evidence: Evidence, outcome: Outcome, treatment: Treatment) -> str:
     """The one sentence a member of programme staff may quote."""
     values = evidence.judged
@@ -95,7 +108,7 @@ def headline_sentence(evidence: Evidence, outcome: Outcome, treatment: Treatment
         if evidence.verdict.cause == "unreliable":
             return f"{doubt}: the comparison cannot be relied on. It gives {best} for {outcome.topic} ({spread})."
         return f"{doubt}: the best estimate for {outcome.topic} is {best}, and anything from {spread} fits the data."
-    if code == "no_effect_as_large":
+    if code == "no_effect_larger":
         limit = effect(evidence.minimum_effect_of_interest, outcome, signed=False)
         return (
             f"In {outcome.topic}, {subject} neither pulled ahead nor fell behind by as much as {limit}, "
@@ -121,13 +134,28 @@ def how_sure(evidence: Evidence) -> str:
     """How sure we are and why, from the verdict's own reasons."""
     if evidence.verdict is None:
         return "Not judged."
+    code, strength = evidence.verdict.code, evidence.verdict.grade.strength
     sure = {
-        "associated_better": "Moderately sure that the two go together.",
-        "associated_worse": "Moderately sure that the two go together.",
-        "no_effect_as_large": "Fairly sure that there is no sizeable difference in these years.",
+        "no_effect_larger": "Fairly sure that there is no sizeable difference in these years.",
         "cannot_tell": "Not sure.",
-    }[evidence.verdict.code]
+    }.get(code) or {
+        "moderate": "Moderately sure that the two go together.",
+        "promising": "A first sign that the two go together, not more.",
+        "none": "Not sure.",
+    }[strength]
     return " ".join((sure, *evidence.verdict.because))
+
+
+def graded(evidence: Evidence) -> str:
+    """The grade in the words of ESSA and of the What Works Clearinghouse, and what it rests on."""
+    if evidence.verdict is None:
+        return "Not graded."
+    grade = evidence.verdict.grade
+    return (
+        f"Grade by the plan's rule: {grade.essa}. In the words of the What Works Clearinghouse (a rating of studies, "
+        f"no part of What Works Cities) the design {grade.clearinghouse}. {' '.join(grade.because)} Without a lottery "
+        "deciding which cities take part, no finding here can be better than moderate."
+    )
 
 
 def how_judged(evidence: Evidence) -> str:
@@ -162,7 +190,7 @@ def smallest_visible(evidence: Evidence, outcome: Outcome) -> str:
 def not_to_claim(evidence: Evidence, outcome: Outcome, treatment: Treatment) -> list[str]:
     """What no reader should say on the strength of the page."""
     lines = []
-    if evidence.verdict is None or evidence.verdict.code in ("cannot_tell", "no_effect_as_large"):
+    if evidence.verdict is None or evidence.verdict.code in ("cannot_tell", "no_effect_larger"):
         lines.append(f"That {treatment.noun} brings {outcome.better}: the data do not show it.")
         lines.append(
             f"That {treatment.noun} does nothing for {outcome.topic}: effects too small to be seen here remain "
