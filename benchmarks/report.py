@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wwc_research import catalog
-from wwc_research.evidence.assemble import assemble, judge
+from wwc_research.evidence.assemble import assemble
+from wwc_research.evidence.judging import judge
 from wwc_research.panel.build import build_panel
 from wwc_research.panel.panel import Panel
 from wwc_research.report import batch, page
@@ -35,7 +36,7 @@ def project(folder: Path) -> Path:
 
 
 def whole_batches(root: Path) -> list[tuple[str, float]]:
-    wanted = batch.plan_batch(root=root, treatment="certification", outcomes=(), run=None, jobs=2)
+    wanted = batch.plan_batch(root=root, jobs=2)
 
     def run(*, force: bool = False) -> object:
         return batch.run_batch(wanted, say=lambda line: None, tick=lambda name: None, force=force)
@@ -43,11 +44,11 @@ def whole_batches(root: Path) -> list[tuple[str, float]]:
     first, _ = timed(run)
     again, _ = timed(run)
     forced, _ = timed(lambda: run(force=True))
-    count = len(wanted.outcomes)
+    count = len(wanted.questions)
     return [
         (f"{count} pages, nothing there yet", first),
         (f"{count} pages again, nothing changed", again),
-        (f"{count} pages again, forced, panel kept", forced),
+        (f"{count} pages again, forced, evidence kept", forced),
     ]
 
 
@@ -56,13 +57,9 @@ def one_page(root: Path) -> list[tuple[str, float]]:
     panel_file = root / "data" / "processed" / "panel.parquet"
     build, _ = timed(lambda: build_panel(root / "data" / "raw"))
     read, panel = timed(lambda: Panel.read(panel_file))
-    estimate, found = timed(
-        lambda: judge([assemble(outcome="air_quality", treatment="certification", panel=panel, plan=plan)], plan=plan)[
-            0
-        ]
-    )
+    estimate, found = timed(lambda: assemble(outcome="air_quality", treatment="certification", panel=panel, plan=plan))
     evidence = root / "notebooks" / "evidence.json"
-    found.write(evidence)
+    judge([found.evidence], draws=[found.draws], plan=plan)[0].write(evidence)
     executed = root / "executed.ipynb"
     notebook = root / "notebooks" / batch.NOTEBOOK
     execute, _ = timed(lambda: page.execute(notebook, executed=executed, parameters={"evidence_path": "evidence.json"}))
@@ -70,8 +67,8 @@ def one_page(root: Path) -> list[tuple[str, float]]:
     return [
         ("build the panel (once a batch)", build),
         ("read the panel", read),
-        ("estimate, match, check: air quality", estimate),
-        ("papermill: start a kernel, import, draw five figures", execute),
+        ("estimate, match, check, vary: air quality, without calibration and curve", estimate),
+        ("papermill: start a kernel, import, draw the figures", execute),
         ("nbconvert: one HTML file", render),
     ]
 

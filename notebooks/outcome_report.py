@@ -15,7 +15,7 @@
 
 # %% tags=["parameters"]
 # The evidence to show, relative to this notebook. `wwc-research report` makes it and runs this notebook on it.
-evidence_path = "../data/processed/evidence/certification/broadband.json"
+evidence_path = "../data/processed/evidence/findings/certification/broadband.json"
 
 # %%
 from wwc_research.report import doubt_sections, sections

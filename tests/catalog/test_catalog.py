@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from wwc_research import catalog
@@ -37,21 +39,19 @@ def test_an_unknown_outcome_or_treatment_is_refused_with_the_known_ones():
         catalog.treatment("certificate")
 
 
-def plan_text(**changes: str) -> str:
-    lines = {
-        "title": 'title = "t"',
-        "written": "written = 2026-01-01",
-        "treatment": 'treatment = "certification"',
-        "seed": "seed = 1",
-        "defaults": '[defaults]\neditions = ["v1"]\ncomparison = "not_yet"\nanticipation = 0\n'
-        'headline = "callaway_santanna"\naggregation = "simple"',
-        "matching": '[matching]\ndistance = "mahalanobis"\nratio = 2',
-        "verdict": "[verdict]\nsize = 0.05\npre_trend_size = 0.1\npre_trend_leads = 5\ndraws = 99\n"
-        "minimum_treated_clusters = 10\nbalance_limit = 0.25",
-        "analysis": '[analyses.broadband]\nfamily = "f"\nminimum_effect_of_interest = 0.02\nwindow = [2016, 2022]\n'
-        'unit = "place"\nbaseline_years = [2016]\npost_years = [2022]\ncovariates = ["log_population"]',
-    }
-    return "\n".join({**lines, **changes}.values())
+ANALYSIS = (
+    '[analyses.broadband]\nfamily = "f"\nminimum_effect_of_interest = 0.02\nwindow = [2016, 2022]\nunit = "place"\n'
+    'baseline_years = [2016]\npost_years = [2022]\ncovariates = ["log_population"]'
+)
+
+
+def plan_text(*, analysis: str = ANALYSIS, **changes: str) -> str:
+    """The shipped plan with one analysis, and other values in place of some."""
+    head = catalog.plan().text.split("[analyses.")[0]
+    for name, value in changes.items():
+        head, count = re.subn(rf"^{name} = .*$", f"{name} = {value}", head, flags=re.M)
+        assert count == 1
+    return head + analysis
 
 
 def test_a_plan_reads_back_with_its_defaults_and_its_hash():
@@ -59,12 +59,32 @@ def test_a_plan_reads_back_with_its_defaults_and_its_hash():
     assert plan.analyses["broadband"].comparison == "not_yet"
     assert plan.analyses["broadband"].window == (2016, 2022)
     assert len(plan.sha256) == 64
-    assert plan.sha256 != catalog.read_plan(plan_text(seed="seed = 2")).sha256
+    assert plan.sha256 != catalog.read_plan(plan_text(seed="2")).sha256
+
+
+def test_a_plan_names_everything_that_a_finding_is_put_to():
+    plan = catalog.plan()
+    assert plan.treatment in plan.treatments
+    assert plan.prior_knowledge
+    for analysis in plan.analyses.values():
+        assert analysis.expected == "better"
+        assert analysis.fallback != analysis.headline
+        assert {analysis.headline, analysis.fallback} <= set(plan.calibration.estimators)
+        assert analysis.minimum_effect_of_interest > 0
+    tried = {*plan.calibration.estimators, *plan.calibration.slow_estimators}
+    beside = {name for analysis in plan.analyses.values() for name in analysis.alternatives}
+    assert tried >= beside & {"two_way_fe", "event_study", "panel_matching", "synthetic_did", "random_trends"}
+
+
+def test_a_plan_refuses_a_specification_that_no_estimator_makes():
+    text = plan_text().replace('"callaway_santanna", "two_way_fe"]\ncomparisons', '"luck"]\ncomparisons')
+    with pytest.raises(DataError, match="estimators"):
+        catalog.read_plan(text)
 
 
 def test_a_plan_that_contradicts_the_catalog_or_itself_is_refused_with_every_fault():
     text = plan_text(
-        treatment='treatment = "luck"',
+        treatment='"luck"',
         analysis='[analyses.happiness]\nfamily = "f"\nminimum_effect_of_interest = 0.02\nwindow = [2022, 2016]\n'
         'unit = "place"\nbaseline_years = [2022]\npost_years = [2016]\ncovariates = ["height"]',
     )

@@ -227,3 +227,21 @@ def test_rings_fail_together_and_those_too_thin_are_named():
     assert thin.result == "passed"
     assert "Too few to tell: way 1" in thin.sentence
     assert found(math.nan).result == "cannot_tell"
+
+
+def steps(*rows: tuple[float, float]) -> list[dict[str, float]]:
+    return [{"treated_before": treated, "control_before": control} for treated, control in rows]
+
+
+def test_overlap_is_what_both_groups_have_in_common_and_nobody_may_stand_alone():
+    shared = checks.overlap(steps((0.5, 0.8), (0.5, 0.2)))
+    assert (shared.result, shared.statistic) == ("passed", pytest.approx(0.7))
+    assert checks.overlap(steps((0.5, 1.0), (0.5, 0.0))).result == "failed"
+    assert checks.overlap(steps((0.1, 0.9), (0.9, 0.1))).result == "failed"
+    assert checks.overlap(()).result == "cannot_tell"
+
+
+def test_every_check_says_what_it_applies_to():
+    check = checks.overlap(())
+    assert check.applies_to == "matching on the propensity score"
+    assert dataclasses.replace(check, name="one_unit").applies_to == "every design"

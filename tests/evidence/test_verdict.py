@@ -59,6 +59,7 @@ def evidence(
         cohorts=(),
         trends=(),
         balance=(),
+        overlap=(),
         matched=(),
         sensitivity=SOUND if sensitivity is None else sensitivity,
         specifications=None if same_sign is None else {"share_same_sign": same_sign},

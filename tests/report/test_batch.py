@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 
 import nbformat
 import pytest
@@ -54,6 +55,9 @@ def test_nothing_is_done_twice_and_only_what_changed_is_done_again(make, quick_p
     wanted, first = make("broadband", "employment")
     assert set(first.made) == names
     pages = {name: (wanted.folder / f"{name}.html").read_bytes() for name in first.made}
+    for name, text in pages.items():
+        (link,) = re.findall(rb'<nav aria-label="Pages"><a href="([^"]+)"', text)
+        assert (wanted.folder / f"{name}.html").parent.joinpath(link.decode()).resolve() == first.index.resolve()
     _, second = make("broadband", "employment")
     assert (second.made, set(second.unchanged), second.nothing_done) == ((), names, True)
     (wanted.folder / "certification" / "broadband.html").write_text("tampered", encoding="utf-8")

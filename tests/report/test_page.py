@@ -59,7 +59,7 @@ def test_a_page_asks_nothing_of_anybody(made):
     policy = [attrs for attrs in outline.all("meta") if attrs.get("http-equiv") == "Content-Security-Policy"]
     assert policy[0]["content"].startswith("default-src 'none'")
     assert "url(" not in made.split("</style>")[0]
-    assert len(made.encode()) < 900_000  # with a figure for each of three synthetic controls, and the curve
+    assert len(made.encode()) < 400_000  # with a figure for each of three synthetic controls, and the curve
 
 
 @pytest.mark.notebook

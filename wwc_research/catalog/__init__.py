@@ -20,6 +20,21 @@ from wwc_research.errors import DataError, Faults, InputError, listed
 Transform = Literal["none", "log", "log_change"]
 Geography = Literal["place", "county"]
 Headline = Literal["imputation", "callaway_santanna"]
+Alternative = Literal[
+    "two_way_fe",
+    "event_study",
+    "matched_difference",
+    "never",
+    "anticipation_1",
+    "panel_matching",
+    "synthetic_did",
+    "random_trends",
+    "precision",
+    "population",
+    "region_by_year",
+    "people_share",
+    "by_place",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +123,10 @@ class Variable:
 class Analysis:
     """The planned analysis of one outcome: an entry of `plan.toml` with the plan's defaults filled in.
 
-    `fallback` takes the headline's place where the headline is miscalibrated on the panel; `groups` are halves of the
-    exposed units by population, asked about apart; `placebo_outcomes` are columns of the panel that certification
-    should not move.
+    `alternatives` are the other ways of asking that stand beside the headline; `expected` is the direction that the
+    plan expects. `fallback` takes the headline's place where the headline is miscalibrated on the panel; `groups` are
+    halves of the exposed units by population, asked about apart; `placebo_outcomes` are columns of the panel that
+    certification should not move.
     """
 
     name: str
@@ -126,6 +142,8 @@ class Analysis:
     anticipation: int
     headline: Headline
     aggregation: str
+    alternatives: tuple[Alternative, ...]
+    expected: Literal["better", "worse", "either"] = "better"
     fallback: Headline = "callaway_santanna"
     size_strata: int = 1
     groups: tuple[Literal["smaller", "larger"], ...] = ()

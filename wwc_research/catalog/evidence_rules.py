@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+SpecEstimator = Literal["imputation", "callaway_santanna", "two_way_fe"]
 SpecComparison = Literal["not_yet", "never"]
 SpecWindow = Literal["plan", "without_2020_2021", "from_2014"]
 SpecCovariates = Literal["none", "plan"]
@@ -22,7 +23,7 @@ class SpecificationRule:
     `draws` assignments by lot make the joint test of no effect.
     """
 
-    estimators: tuple[str, ...]
+    estimators: tuple[SpecEstimator, ...]
     comparisons: tuple[SpecComparison, ...]
     windows: tuple[SpecWindow, ...]
     covariates: tuple[SpecCovariates, ...]

@@ -127,26 +127,26 @@ def names_in(text: str) -> list[str]:
     return [name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip()]
 
 
-def refuse_unwritable(path: Path | None, *, source: Path) -> None:
+def refuse_unwritable(path: Path | None, *, source: Path, option: str = "--json") -> None:
     """Refuse an output that could not be written, before any work is done."""
     if path is None or path == STDOUT:
         return
     try:
         target = path.resolve()
     except (OSError, RuntimeError) as error:  # a link that leads back to itself
-        raise InputError(f"--json {path}: leads nowhere ({error}). Give another name.") from error
+        raise InputError(f"{option} {path}: leads nowhere ({error}). Give another name.") from error
     if target.is_dir():
-        raise InputError(f"--json {path}: is a folder. Give the name of a file.")
+        raise InputError(f"{option} {path}: is a folder. Give the name of a file.")
     if target.exists() and not target.is_file():
-        raise InputError(f"--json {path}: is a device or pipe, no file. Give the name of a file, or - to print it.")
+        raise InputError(f"{option} {path}: is a device or pipe, no file. Give the name of a file, or - to print it.")
     if not target.parent.is_dir():
-        raise InputError(f"--json {path}: the folder {target.parent} does not exist. Make it first.")
+        raise InputError(f"{option} {path}: the folder {target.parent} does not exist. Make it first.")
     if target.exists() and source.exists() and target.samefile(source):
-        raise InputError(f"--json {path}: is the input itself. Give another name.")
+        raise InputError(f"{option} {path}: is the input itself. Give another name.")
     if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise InputError(f"--json {path}: the folder {target.parent} may not be written to. Give another place.")
+        raise InputError(f"{option} {path}: the folder {target.parent} may not be written to. Give another place.")
     if target.exists() and not os.access(target, os.W_OK):
-        raise InputError(f"--json {path}: the file is protected against writing. Give another name.")
+        raise InputError(f"{option} {path}: the file is protected against writing. Give another name.")
 
 
 def plain(value: Any) -> Any:
@@ -175,13 +175,13 @@ def hand_over(answer: Mapping[str, Any], *, summary: str, warnings: list[str], j
         typer.echo(summary)
 
 
-def write_whole(text: str, *, path: Path) -> None:
+def write_whole(text: str, *, path: Path, option: str = "--json") -> None:
     """Write the file, whole or not at all."""
     try:
         write_text(path, text)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"--json {path}: cannot be written ({reason}). Give another place.") from error
+        raise InputError(f"{option} {path}: cannot be written ({reason}). Give another place.") from error
 
 
 def outcome_standings(edition: Edition, *, root: Path | None, threshold: list[str] | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from wwc_research import __version__
+from wwc_research.cli import panel_columns as columns
 from wwc_research.cli.app import app, hand_over, names_in, refuse_unwritable, undefined_error
 from wwc_research.errors import Faults, InputError, WwcError, listed
 
@@ -35,60 +36,38 @@ ESTIMATOR_NAMES = (
 
 @app.command()
 def estimate(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet, one row a unit and period.")],
-    unit: Annotated[str, typer.Option(metavar="COL", help="Column of unit codes (read as text).")],
-    time: Annotated[str, typer.Option(metavar="COL", help="Column of periods (whole numbers).")],
-    outcome: Annotated[str, typer.Option(metavar="COL", help="Column of the outcome.")],
-    cohort: Annotated[
-        str,
-        typer.Option(metavar="COL", help="Column of the first exposed period; empty, 0 or inf = never."),
-    ],
+    file: columns.PanelFile,
+    unit: columns.Unit,
+    time: columns.Time,
+    outcome: columns.OutcomeColumn,
+    cohort: columns.Cohort,
     estimator: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(ESTIMATOR_NAMES)}.")],
-    comparison: Annotated[
-        Literal["never", "not_yet"],
-        typer.Option(help="Compare with units never exposed, or also with those not yet exposed."),
-    ] = "not_yet",
+    comparison: columns.Compared = "not_yet",
     aggregation: Annotated[
         Literal["simple", "group", "calendar", "dynamic"] | None,
         typer.Option(help="callaway_santanna: how effects by cohort and time become one (default: simple)."),
     ] = None,
-    covariates: Annotated[str, typer.Option(metavar="A,B", help="Columns to adjust for.")] = "",
+    covariates: columns.Covariates = "",
     adjustment: Annotated[
         Literal["dr", "reg", "ipw"] | None,
         typer.Option(help="callaway_santanna: doubly robust, regression or weighting (default: dr)."),
     ] = None,
-    cluster: Annotated[
-        str | None, typer.Option(metavar="COL", help="Groups that share shocks (default: the unit).")
-    ] = None,
-    weights: Annotated[str | None, typer.Option(metavar="COL", help="Weights above zero.")] = None,
-    effects: Annotated[
-        str,
-        typer.Option(
-            metavar="A,B", help="two_way_fe, event_study: columns, such as region, whose levels differ by time."
-        ),
-    ] = "",
+    cluster: columns.Cluster = None,
+    weights: columns.Weights = None,
+    effects: columns.Effects = "",
     dose: Annotated[
         str | None, typer.Option(metavar="COL", help="dose_response, switching: how much of the treatment, 0 = none.")
     ] = None,
-    at_risk: Annotated[
-        str | None, typer.Option(metavar="COL", help="poisson_fe: what the count is out of, such as residents.")
-    ] = None,
-    std_error: Annotated[
-        str | None, typer.Option(metavar="COL", help="Published standard error of the outcome: weights rows by it.")
-    ] = None,
+    at_risk: columns.AtRisk = None,
+    std_error: columns.StdError = None,
     latitude: Annotated[str | None, typer.Option(metavar="COL", help="Degrees north, for spatial errors.")] = None,
     longitude: Annotated[str | None, typer.Option(metavar="COL", help="Degrees east, for spatial errors.")] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="Any other option of the estimator; may be repeated."),
     ] = None,
-    anticipation: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Periods before exposure that may already respond.")
-    ] = 0,
-    always_treated: Annotated[
-        Literal["refuse", "exclude"],
-        typer.Option(help="Units treated from the first period on: an error, or left out and counted."),
-    ] = "refuse",
+    anticipation: columns.Anticipation = 0,
+    always_treated: columns.AlwaysTreated = "refuse",
     lots: Annotated[
         int | None,
         typer.Option(

@@ -1,4 +1,4 @@
-"""Commands on how far to believe: `evidence` for one question, `plan lock` and `plan check`, `simulate`."""
+"""Commands on how far to believe: `evidence` for one question, `plan lock` and `plan check`."""
 
 from __future__ import annotations
 

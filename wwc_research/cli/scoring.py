@@ -66,10 +66,7 @@ def score(
     for layout, path in outs.items():
         if path == STDOUT:
             raise InputError(f"--{layout} -: scores are confidential and not printed. Give the name of a file.")
-        try:
-            refuse_unwritable(path, source=file)
-        except InputError as error:
-            raise InputError(str(error).replace("--json", f"--{layout}", 1)) from error
+        refuse_unwritable(path, source=file, option=f"--{layout}")
     chosen = editions.edition(edition)
     responses = assessment_files.read_assessments(
         file, edition=chosen, places=Places.load(project_root(root) / "data" / "raw")

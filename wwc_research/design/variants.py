@@ -51,6 +51,14 @@ def without_neighbours(sample: Sample, counties: Collection[str]) -> Sample:
     return without(sample, drop, reason="comparison place with an exposed place in its county")
 
 
+def weighted_by_people(sample: Sample) -> Sample:
+    """Rows weighted by the unit's median population; units without one are left out and counted."""
+    people = sample.frame.groupby("unit")["people"].transform("median")
+    known = without(sample, people.isna(), reason="no population to weight by")
+    weights = people[people.notna()].to_numpy(dtype=float)
+    return replace(known, frame=known.frame.assign(weight=weights / weights.mean()))
+
+
 def by_county(sample: Sample) -> Sample:
     """A sample of places collapsed to their counties: means weighted by people, the earliest exposure of any place.
 

@@ -13,11 +13,12 @@ from typing import Any, Final
 import pandas as pd
 
 from wwc_research.catalog import Headline, Plan
-from wwc_research.design.balance import balance
+from wwc_research.design.balance import balance, overlap
 from wwc_research.design.baseline import Baseline, long_difference
 from wwc_research.design.design import PEOPLE_SHARE, Design
 from wwc_research.design.matching import Matches, nearest
-from wwc_research.design.sample import Exclusion, Sample
+from wwc_research.design.sample import Sample
+from wwc_research.design.variants import weighted_by_people
 from wwc_research.errors import EstimationError
 from wwc_research.estimators import estimate as estimate_by_name
 from wwc_research.estimators import matched_difference
@@ -40,6 +41,7 @@ class Comparison:
     estimate: Estimate
     balance: tuple[dict[str, Any], ...]
     matched: tuple[dict[str, Any], ...]
+    overlap: tuple[dict[str, float], ...]
     frame: pd.DataFrame
     matches: Matches
 
@@ -59,7 +61,10 @@ def as_named(title: str, found: Estimate, *, name: str) -> Named:
 
 
 def alternatives(design: Design, panel: Panel, *, sample: Sample, plan: Plan, headline: Headline) -> Alternatives:
-    """Every other planned way of asking than `headline`; a way that cannot be gone is kept with its reason."""
+    """The plan's other ways of asking than `headline`, and the other of the two that may head a page.
+
+    A way that cannot be gone is kept with its reason.
+    """
     compared: list[Comparison] = []
 
     def matched() -> Estimate:
@@ -115,6 +120,7 @@ def alternatives(design: Design, panel: Panel, *, sample: Sample, plan: Plan, he
         )
     if analysis.unit == "county" and analysis.also_by_place:
         ways.append(("by_place", "Cities as units, errors clustered by county", varied(unit="place")))
+    ways = [way for way in ways if way[0] in analysis.alternatives or way[0] == other]
     named: list[Named] = []
     found: dict[str, Estimate] = {}
     for name, title, way in ways:
@@ -144,9 +150,18 @@ def compare(baseline: Baseline, *, plan: Plan) -> Comparison:
         estimate=dataclasses.replace(found, exclusions=(*baseline.exclusions, *found.exclusions)),
         balance=tuple(_balance_row(row, baseline.titles) for row in rows.to_dict("records")),
         matched=tuple(_who_with_whom(frame, matches)),
+        overlap=tuple(_overlap(frame, matches)),
         frame=frame,
         matches=matches,
     )
+
+
+def _overlap(frame: pd.DataFrame, matches: Matches) -> list[dict[str, float]]:
+    """Rows of `design.balance.overlap`; none where matching needed no propensity score."""
+    if matches.propensity.empty:
+        return []
+    rows = overlap(frame, treatment="treated", propensity=matches.propensity, weights=matches.weights)
+    return [{name: float(value) for name, value in row.items()} for row in rows.to_dict("records")]
 
 
 def _shared_cluster(frame: pd.DataFrame) -> str | None:
@@ -164,13 +179,3 @@ def _who_with_whom(frame: pd.DataFrame, matches: Matches) -> Iterable[dict[str, 
     labels = frame["label"]
     for treated, rows in matches.pairs.groupby("treated", sort=False):
         yield {"treated": labels[treated], "controls": [labels[unit] for unit in rows["control"]]}
-
-
-def weighted_by_people(sample: Sample) -> Sample:
-    """Rows weighted by the unit's median population; units without one are left out and counted."""
-    people = sample.frame.groupby("unit")["people"].transform("median")
-    known = people.notna()
-    lost = sample.frame.loc[~known]
-    gone = Exclusion(reason="no population to weight by", rows=len(lost), units=int(lost["unit"].nunique()))
-    frame = sample.frame.loc[known].assign(weight=people[known] / people[known].mean())
-    return dataclasses.replace(sample, frame=frame, exclusions=(*sample.exclusions, *([gone] if gone.rows else [])))

@@ -102,6 +102,7 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan, prepared
         cohorts=tuple(_cohorts(sample)),
         trends=tuple(_trends(sample, treatment=design.treatment)),
         balance=others.compared.balance if others.compared else (),
+        overlap=others.compared.overlap if others.compared else (),
         matched=others.compared.matched if others.compared else (),
         cross_section=_cross_section(design, panel, plan=plan),
         synthetic=_synthetic(sample) if design.analysis.synthetic_controls else (),
@@ -116,7 +117,12 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan, prepared
         specifications=prepared.curve,
         calibration=calibrated.card,
         groups=tuple(_groups(design, sample, found=found, plan=plan)),
-        rules={"balance_limit": plan.verdict.balance_limit, "size": plan.verdict.size, "gates": _gates(plan)},
+        rules={
+            "balance_limit": plan.verdict.balance_limit,
+            "size": plan.verdict.size,
+            "gates": _gates(plan),
+            "expected": design.analysis.expected,
+        },
         method_cards=_method_cards(
             [found.estimate, *others.found.values()], with_synthetic=design.analysis.synthetic_controls
         ),
@@ -313,6 +319,7 @@ def _checks(
         _small_samples(sample, plan=plan),
         checks.direction(headline, others=others.found),
         checks.balance(others.compared.balance if others.compared else (), rule=plan.verdict),
+        checks.overlap(others.compared.overlap if others.compared else ()),
     ]
     # a county's figure is shared by its places, so neighbours would only show the effect itself
     if design.outcome.geography == "place":

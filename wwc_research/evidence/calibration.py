@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
@@ -572,6 +572,7 @@ def calibrate(
     jobs: int = 1,
     aggregation: str = "simple",
     rule: CalibrationRule | None = None,
+    tick: Callable[[str], None] = lambda _: None,
 ) -> Calibration:
     """The calibration card of a user's own sample, the same for any number of processes.
 
@@ -587,6 +588,8 @@ def calibrate(
         Smallest effect of interest, in the unit of the outcome.
     rule
         Limits of error rates and bias; those of the shipped plan by default.
+    tick
+        Called after each finished piece of work (`calibration_units`) with the name of its estimator.
 
     Raises
     ------
@@ -602,7 +605,10 @@ def calibrate(
     work = partial(_chunk_of, sample, seed=seed, effect=effect, aggregation=aggregation)
     PlaceboPool.of(sample)  # a pool too small is said before processes are started
     with workers(jobs) as pool:
-        chunks = list(pool.map(work, calibration_units(limits)))
+        chunks = []
+        for chunk in pool.map(work, calibration_units(limits)):
+            tick(chunk.unit.estimator)
+            chunks.append(chunk)
     fallback = limits.estimators[1] if len(limits.estimators) > 1 else ""
     return card(chunks, rule=limits, effect=effect, headline=limits.estimators[0], fallback=fallback)
 

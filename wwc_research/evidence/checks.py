@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from wwc_research import inference
 from wwc_research.catalog import VerdictRule
@@ -231,6 +231,31 @@ def balance(rows: Sequence[Mapping[str, Any]], *, rule: VerdictRule) -> Check:
         result=verdict.result,
         statistic=_number(verdict.largest),
         sentence=verdict.sentence,
+    )
+
+
+SMALLEST_OVERLAP: Final = 0.25
+
+
+def overlap(rows: Sequence[Mapping[str, float]]) -> Check:
+    """Are there comparison units as likely to be exposed as the exposed were?
+
+    Passed if the shares of both groups, over steps of the propensity score, have a quarter in common before matching,
+    and no step with exposed units lacks comparison units. Balance says how well matching made use of them.
+    """
+    asks = "Are there comparison units as likely to be exposed as the exposed were?"
+    if not rows:
+        sentence = "No propensity score was estimated."
+        return Check(name="overlap", asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
+    common = sum(min(row["treated_before"], row["control_before"]) for row in rows)
+    alone = sum(row["treated_before"] for row in rows if row["treated_before"] > 0 and row["control_before"] == 0)
+    sentence = (
+        f"The propensity scores of exposed and comparison units have {common:.0%} in common before matching; "
+        f"{alone:.0%} of the exposed lie where there is no comparison unit at all."
+    )
+    passed = common >= SMALLEST_OVERLAP and alone == 0
+    return Check(
+        name="overlap", asks=asks, result="passed" if passed else "failed", statistic=common, sentence=sentence
     )
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from wwc_research.atomic import write_text
 from wwc_research.errors import DataError
@@ -22,6 +22,29 @@ Strength = Literal["moderate", "promising", "none"]
 FORMAT = 3
 
 
+_AWARDS, _PLACES = "treatments that are awards", "outcomes measured for places"
+APPLIES_TO: Final = {
+    "sure_rows": _AWARDS,
+    "undated": "treatments with places known to be exposed, not since when",
+    "later_editions": _AWARDS,
+    "placebo_cohorts": _AWARDS,
+    "exposure_rule": "treatments dated by month",
+    "by_county": _PLACES,
+    "neighbours_out": _PLACES,
+    "rings": _PLACES,
+    "spillover": _PLACES,
+    "survey_noise": "outcomes from a survey",
+    "corrections": "outcomes that a declared correction touches",
+    "placebo_outcomes": "outcomes with planned placebo outcomes",
+    "placebo_dates": "exposed units with years enough before",
+    "pre_trends": "exposed units with two years or more before",
+    "anticipation": "exposed units with two years or more before",
+    "balance": "outcomes with planned baseline years",
+    "overlap": "matching on the propensity score",
+    "one_cohort": "two cohorts or more",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One question put to a finding: what it asks, the answer, the number behind it, one sentence."""
@@ -31,6 +54,11 @@ class Check:
     result: CheckResult
     statistic: float | None
     sentence: str
+
+    @property
+    def applies_to(self) -> str:
+        """Which designs the question can be put to."""
+        return APPLIES_TO.get(self.name, "every design")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +104,8 @@ class Evidence:
     verdict and the first sentences of a page rest on: estimate, std_error, ci_low, ci_high, p_value and
     minimum_detectable_effect by the more cautious of clustered errors and lots (`basis`), with `lot_p_value`,
     `lot_std_error`, `draws`, and `years_after`, the mean distance from exposure. `cohorts`, `trends`, `balance`,
-    `matched` and `exclusions` are lists of rows; `synthetic` has one entry a synthetic control, where they are
-    planned; `method_cards` are those of the estimators used; `provenance` names data and plan hashes.
+    `overlap`, `matched` and `exclusions` are lists of rows; `synthetic` has one entry a synthetic control, where they
+    are planned; `method_cards` are those of the estimators used; `provenance` names data and plan hashes.
 
     How far to believe it: `variations` are the headline's design changed in one point each and placebos,
     `not_applicable` the names of checks that have no meaning here, and why; `sensitivity` has `parallel_trends`,
@@ -100,6 +128,7 @@ class Evidence:
     cohorts: tuple[Mapping[str, Any], ...]
     trends: tuple[Mapping[str, Any], ...]
     balance: tuple[Mapping[str, Any], ...]
+    overlap: tuple[Mapping[str, Any], ...]
     matched: tuple[Mapping[str, Any], ...]
     cross_section: Mapping[str, Any] | None = None
     synthetic: tuple[Mapping[str, Any], ...] = ()
@@ -153,7 +182,7 @@ class Evidence:
             known = verdict["grade"]
             known = Grade(**{**known, "because": tuple(known["because"])})
             verdict = Verdict(**{**verdict, "because": tuple(verdict["because"]), "grade": known})
-        rows = ("cohorts", "trends", "balance", "matched", "notes", "synthetic", "variations", "groups")
+        rows = ("cohorts", "trends", "balance", "overlap", "matched", "notes", "synthetic", "variations", "groups")
         return cls(
             **{
                 **raw,

@@ -61,10 +61,10 @@ class Parts:
 
 
 def read_part(path: Path) -> dict[str, Any] | None:
-    """The part's values, or None where it was never finished."""
+    """The part's values, or None where it was never finished or its file is damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError):  # not UTF-8, or no JSON
         return None
     return found if isinstance(found, dict) else None
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
@@ -65,6 +67,22 @@ def with_family(questions: Sequence[Question], *, plan: Plan) -> tuple[Question,
     return tuple(Question(treatment=treatment, outcome=name) for treatment in treatments for name in members)
 
 
+def _end_with_parent() -> None:
+    """Let this worker end once the process that started it is gone.
+
+    Workers wait for work on a pipe whose other end they hold themselves, so without this those of a killed run would
+    stay for good.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
 @contextmanager
 def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Processes of one thread each: sums of several threads would differ in their last digits."""
@@ -72,7 +90,8 @@ def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
         # spawn: a fork would copy the locks of threads that BLAS and Arrow have already started
-        with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
             yield pool
     finally:
         for name, value in before.items():

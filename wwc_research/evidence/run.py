@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any, Final
 from wwc_research import catalog
 from wwc_research.catalog import Plan
 from wwc_research.design.sample import Sample
-from wwc_research.errors import DataError, EstimationError
+from wwc_research.errors import DataError, EstimationError, InputError
 from wwc_research.evidence import plan_lock
 from wwc_research.evidence.assemble import Assembled, Prepared, assemble, planned_design
 from wwc_research.evidence.calibration_draws import Chunk, WorkUnit, calibration_units, run_chunk
@@ -156,10 +156,13 @@ def _work(
                 left[question] -= name != CONCLUSION
                 if name == CONCLUSION or left[question]:
                     continue
-                if question in failed:
-                    tick(f"{question.name}: {CONCLUSION}")
-                else:
-                    waiting[pool.submit(_conclude, question, setting)] = (question, CONCLUSION)
+                if question not in failed:
+                    try:
+                        waiting[pool.submit(_conclude, question, setting)] = (question, CONCLUSION)
+                        continue
+                    except BrokenExecutor as error:  # a worker was killed, and the others with it
+                        failed[question] = in_one_line(error, root=root)
+                tick(f"{question.name}: {CONCLUSION}")
     return failed
 
 
@@ -240,10 +243,10 @@ def _sample(question: Question, plan_text: str, plan_file: str, panel_path: Path
 def _conclude(question: Question, setting: Setting) -> None:
     """Assemble the evidence from its parts (in a worker) and keep it with its lots, unless it is there already."""
     path = _conclusion_path(question, setting)
-    if path.exists() and path.with_suffix(".npy").exists():
+    if _is_concluded(path):
         return
     plan = setting.plan
-    parts = [(part, read_part(_path(question, part, setting)) or {}) for part in _preparations(plan)]
+    parts = [(part, _read(question, part, setting)) for part in _preparations(plan)]
     kept = [(part, values) for part, values in parts if NOT_MADE not in values]
     prepared = Prepared(
         chunks=tuple(Chunk.from_dict(values) for part, values in kept if part.draws is not None),
@@ -260,6 +263,15 @@ def _conclude(question: Question, setting: Setting) -> None:
     )
     write_draws(path.with_suffix(".npy"), found.draws)
     found.evidence.write(path)
+
+
+def _is_concluded(path: Path) -> bool:
+    """Whether evidence and lots are there and whole."""
+    try:
+        read_draws(path.with_suffix(".npy"))
+    except InputError:
+        return False
+    return read_part(path) is not None
 
 
 def _read(question: Question, part: _Preparation, setting: Setting) -> dict[str, Any]:

@@ -106,9 +106,11 @@ def _coefficients(sample: Sample, lottery: Lottery) -> EventCoefficients:
 
 
 def _weights(lottery: Lottery, coefficients: EventCoefficients) -> list[float]:
-    """Weights of the simple average over the event times after the base."""
+    """Weights of the simple average over the event times after the base that were kept; they sum to 1."""
     by_time = dict(zip(lottery.event_times, lottery.event_weights, strict=True))
-    return [float(by_time[time]) for time in coefficients.event_times if time > coefficients.base]
+    kept = [float(by_time[time]) for time in coefficients.event_times if time > coefficients.base]
+    total = sum(kept)
+    return [weight / total for weight in kept] if total > 0 else kept
 
 
 def _parallel_trends(

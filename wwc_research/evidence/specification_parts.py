@@ -27,7 +27,8 @@ from wwc_research.catalog.evidence_rules import (
 )
 from wwc_research.design.baseline import covariate_table
 from wwc_research.design.design import Design
-from wwc_research.design.sample import Exclusion, Sample
+from wwc_research.design.sample import Sample
+from wwc_research.design.variants import weighted_by_people, without
 from wwc_research.errors import EstimationError
 from wwc_research.estimators import Estimate
 from wwc_research.estimators import estimate as estimate_by_name
@@ -295,29 +296,12 @@ def _designed(design: Design, choices: Choices) -> Design:
 def _windowed(sample: Sample, window: SpecWindow) -> Sample:
     time = sample.frame["time"]
     drop = {"plan": time < 0, "without_2020_2021": time.isin(PANDEMIC), "from_2014": time < START}[window]
-    kept = _without(sample, drop, reason=f"outside the window {window.replace('_', ' ')}")
+    kept = without(sample, drop, reason=f"outside the window {window.replace('_', ' ')}")
     if sample.comparison == "not_yet":
         return kept
     # estimators leave them out too, but only after weights and covariates have been measured over them
     late = kept.frame["cohort"] > kept.frame["time"].max()
-    return _without(kept, late, reason="first exposed after the last period, and only the never exposed are compared")
-
-
-def _without(sample: Sample, drop: pd.Series, *, reason: str) -> Sample:
-    if not drop.any():
-        return sample
-    gone = sample.frame.loc[drop]
-    exclusion = Exclusion(reason=reason, rows=len(gone), units=int(gone["unit"].nunique()))
-    kept = sample.frame.loc[~drop].reset_index(drop=True)
-    return replace(sample, frame=kept, exclusions=(*sample.exclusions, exclusion))
-
-
-def weighted_by_people(sample: Sample) -> Sample:
-    """Rows weighted by the unit's median population; units without one are left out and counted."""
-    people = sample.frame.groupby("unit")["people"].transform("median")
-    known = _without(sample, people.isna(), reason="no population to weight by")
-    weights = people[people.notna()].to_numpy(dtype=float)
-    return replace(known, frame=known.frame.assign(weight=weights / weights.mean()))
+    return without(kept, late, reason="first exposed after the last period, and only the never exposed are compared")
 
 
 def _with_traits(sample: Sample, table: pd.DataFrame) -> Sample:
@@ -325,7 +309,7 @@ def _with_traits(sample: Sample, table: pd.DataFrame) -> Sample:
     position, units = pd.factorize(sample.frame["unit"])
     lacking = table.reindex(units).isna().any(axis=1).to_numpy()
     drop = pd.Series(lacking[position], index=sample.frame.index)
-    kept = _without(sample, drop, reason="no baseline figure of a covariate")
+    kept = without(sample, drop, reason="no baseline figure of a covariate")
     position, units = pd.factorize(kept.frame["unit"])
     present = table.reindex(units)
     scaled = (present - present.mean()) / present.std(ddof=0)

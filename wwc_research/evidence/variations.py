@@ -21,7 +21,6 @@ from wwc_research.design.sample import Sample
 from wwc_research.errors import EstimationError, listed
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.evidence import checks, trust
-from wwc_research.evidence.alternatives import weighted_by_people
 from wwc_research.evidence.checks import Answer
 from wwc_research.evidence.evidence import Check
 from wwc_research.panel.panel import Panel
@@ -375,7 +374,7 @@ def _people(setting: _Setting) -> _Question | str:
     way = _Way(
         name="population",
         title="Units weighted by their population",
-        sample=lambda: weighted_by_people(setting.sample),
+        sample=lambda: variants.weighted_by_people(setting.sample),
     )
     return _Question(name="population", asks="Does it matter whether large units count more?", ways=(way,))
 

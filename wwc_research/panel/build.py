@@ -101,12 +101,12 @@ def panel_is_current(path: Path, *, raw: Path) -> bool:
 
 
 def _inputs_hash(raw_dir: Path) -> str:
-    """Hash over the tables as they are and over the code and catalog that turn the tables into the panel."""
+    """Hash over the tables as they are and over the code and catalog (but the plan) that turn them into the panel."""
     base = Path(str(resources.files("wwc_research")))
     made_by = [path for room in ("panel", "sources", "standard", "catalog") for path in (base / room).rglob("*")]
     digest = hashlib.sha256()
     for path in [raw_dir / "manifest.toml", *sorted(raw_dir.rglob("*.csv")), *sorted(made_by)]:
-        if path.suffix in {".py", ".toml", ".csv"}:
+        if path.suffix in {".py", ".toml", ".csv"} and path.name != "plan.toml":
             digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -37,7 +37,12 @@ def plan(evidence: Evidence) -> Block:
     title = html.heading("Was this planned?")
     if not found:
         return title + html.paragraph("This page was made without a comparison with the locked plan.")
-    parts = [title, html.paragraph(found["sentence"])]
+    expected = {
+        "better": "The plan expected better outcomes where there is exposure; both directions were tested.",
+        "worse": "The plan expected worse outcomes where there is exposure; both directions were tested.",
+        "either": "The plan expected no direction; both were tested.",
+    }[evidence.rules["expected"]]
+    parts = [title, html.paragraph(found["sentence"]), html.paragraph(expected)]
     if found["deviations"]:
         parts += [html.paragraph("Every deviation from the locked plan:"), html.bullets(found["deviations"])]
     if found["notes"]:
@@ -82,9 +87,7 @@ def _groups(evidence: Evidence, outcome: Outcome) -> Block:
             "group": names[row["group"]],
             "n_treated": f"{row['n_treated']:,}",
             "estimate": row["failed"] or wording.bare_effect(row["estimate"], outcome),
-            "interval": "–"
-            if row["failed"]
-            else f"{wording.bare_effect(row['ci_low'], outcome)} to {wording.bare_effect(row['ci_high'], outcome)}",
+            "interval": _interval(None if row["failed"] else row, outcome),
             "p_value": wording.p_value(row["p_value"]),
             "holm": wording.p_value(row["holm"]),
         }
@@ -110,11 +113,8 @@ def variations(evidence: Evidence) -> Block:
     rows = [
         {
             "title": row["title"],
-            "estimate": wording.bare_effect(row["estimate"]["estimate"], outcome) if row["estimate"] else row["failed"],
-            "interval": f"{wording.bare_effect(row['estimate']['ci_low'], outcome)} to "
-            f"{wording.bare_effect(row['estimate']['ci_high'], outcome)}"
-            if row["estimate"]
-            else "–",
+            "estimate": wording.bare_effect(row["estimate"]["estimate"], outcome) if row["estimate"] else "–",
+            "interval": _interval(row["estimate"], outcome),
             "n_treated": _count(row["estimate"]),
             "agrees": _AGREES[row["agrees"]],
         }
@@ -132,10 +132,19 @@ def variations(evidence: Evidence) -> Block:
         "rings ask where nothing should be seen, and should lie near zero. Intervals are by clustered errors."
     )
     parts = [title, html.paragraph(intro), html.table(rows, caption="Variations and placebos", columns=columns)]
+    failed = [f"{row['title']}: {row['failed']}" for row in evidence.variations if row["failed"]]
+    if failed:
+        parts.append(html.fold("Variations that could not be made, and why", html.bullets(failed)))
     if evidence.not_applicable:
         why = [f"{name.replace('_', ' ')}: {reason}" for name, reason in evidence.not_applicable.items()]
         parts.append(html.fold("Questions that have no meaning here, and why", html.bullets(why)))
     return html.joined(parts)
+
+
+def _interval(values: Mapping[str, Any] | None, outcome: Outcome) -> str:
+    if not values or values["ci_low"] is None:
+        return "–"
+    return f"{wording.bare_effect(values['ci_low'], outcome)} to {wording.bare_effect(values['ci_high'], outcome)}"
 
 
 def _count(values: Mapping[str, Any] | None) -> str:

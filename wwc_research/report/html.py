@@ -126,7 +126,7 @@ def _svg(axes: Axes) -> bytes:
 
     drawing = cast("Figure", axes.figure)
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "wwc-research", "svg.fonttype": "path"}):
+    with mpl.rc_context({"svg.hashsalt": "wwc-research", "svg.fonttype": "none", "font.family": "sans-serif"}):
         drawing.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(drawing)
     return buffer.getvalue()

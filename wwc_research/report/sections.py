@@ -291,7 +291,7 @@ def _scaled(value: float | None, outcome: Outcome) -> float | None:
 def checks(evidence: Evidence) -> Block:
     """Each question put to the finding and its answer."""
     rows = [
-        {"asks": check.asks, "result": CHECK_WORDS[check.result], "sentence": check.sentence}
+        {"asks": check.asks, "result": CHECK_WORDS[check.result], "sentence": wording.typeset(check.sentence)}
         for check in evidence.checks
     ]
     columns = {"asks": "Question", "result": "Answer", "sentence": "Why"}
@@ -332,7 +332,18 @@ def balance(evidence: Evidence) -> Block:
     }
     data = html.table(rows, caption="Balance, in standard deviations of the exposed", columns=columns)
     caption = "Differences between exposed and comparison units in standard deviations; nearer zero is more alike."
-    return title + html.figure(axes, alt=alt, caption=caption, data=data) + _matched(evidence)
+    return html.joined(
+        [title, html.figure(axes, alt=alt, caption=caption, data=data), *_overlap(evidence), _matched(evidence)]
+    )
+
+
+def _overlap(evidence: Evidence) -> list[Block]:
+    """How the propensity scores of both groups lie on one scale; nothing where none were estimated."""
+    if not evidence.overlap:
+        return []
+    check = next(check for check in evidence.checks if check.name == "overlap")
+    caption = "Shares of both groups by propensity score, before and after matching."
+    return [html.figure(plots.overlap_plot(evidence.overlap), alt=check.sentence, caption=caption)]
 
 
 def _matched(evidence: Evidence) -> Block:

@@ -6,6 +6,7 @@ In: evidence and catalog entries. Out: sentences and formatted numbers for pages
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,11 @@ def number(value: float | None, *, decimals: int, signed: bool = False) -> str:
         return text
     sign = MINUS if value < 0 else ("+" if signed else "")
     return sign + text
+
+
+def typeset(text: str) -> str:
+    """The text with true minus signs before numbers."""
+    return re.sub(r"(?<![\w.])-(?=\d)", MINUS, text)
 
 
 def p_value(value: float | None) -> str:
