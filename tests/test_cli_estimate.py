@@ -1,4 +1,5 @@
 import gzip
+import importlib
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from wwc_research import __version__, cli
+from wwc_research import __version__
 from wwc_research.cli import ESTIMATOR_NAMES, app
 from wwc_research.estimators import ESTIMATORS
 
@@ -399,7 +400,7 @@ def test_a_place_without_permission_is_refused_before_any_work(mpdta_file, tmp_p
     folder.mkdir()
     (tmp_path / "out.json").write_text("{}")
     locked = {folder, tmp_path / "out.json"}
-    monkeypatch.setattr(cli.os, "access", lambda path, mode: not (mode & os.W_OK and Path(path) in locked))
+    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK and Path(path) in locked))
     for out, part in (
         (folder / "out.json", f"the folder {folder} may not be written to"),
         (tmp_path / "out.json", "protected"),
@@ -414,7 +415,7 @@ def test_nothing_is_printed_where_the_answer_cannot_be_written(mpdta_file, tmp_p
     def full(path, text):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(cli, "write_text", full)
+    monkeypatch.setattr(importlib.import_module("wwc_research.cli.app"), "write_text", full)
     text = refused(mpdta_file, *ROLES, "--estimator", "two_way_fe")
     assert "cannot be written (No space left on device)" in text
 

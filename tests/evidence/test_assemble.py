@@ -30,9 +30,18 @@ def test_the_more_cautious_inference_is_judged(found):
     for evidence in found.values():
         judged, headline = evidence.judged, evidence.headline.estimate
         assert judged["std_error"] == max(headline["std_error"], judged["lot_std_error"])
-        assert judged["p_value"] == max(headline["p_value"], judged["lot_p_value"])
+        assert judged["p_value"] >= max(headline["p_value"], judged["lot_p_value"])
         assert judged["ci_low"] <= headline["ci_low"] < headline["ci_high"] <= judged["ci_high"]
         assert judged["minimum_detectable_effect"] >= headline["minimum_detectable_effect"]
+        assert 1 <= judged["df"] < headline["n_clusters"]
+
+
+def test_an_interval_leaves_out_zero_exactly_where_the_p_value_is_below_five_percent(found):
+    for evidence in found.values():
+        judged = evidence.judged
+        assert (judged["ci_low"] > 0 or judged["ci_high"] < 0) == (judged["p_value"] < 0.05)
+        middle = (judged["ci_low"] + judged["ci_high"]) / 2
+        assert middle == pytest.approx(judged["estimate"], abs=1e-12)
 
 
 def test_a_way_that_cannot_be_gone_is_kept_with_its_reason(found):

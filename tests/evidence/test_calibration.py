@@ -62,7 +62,8 @@ def one_row(sample, name="two_way_fe", *, draws=300, effect=0.5):
     return found.row(name)
 
 
-def handmade(estimates, *, std_error=1.0, effect=0.0, name="two_way_fe", first=0, failures=None):
+def handmade(estimates, *, std_error=1.0, effect=0.0, name="two_way_fe", first=0, failures=None, drawn=None):
+    """Draws of one unit each, all of another unit unless `drawn` says how often each was."""
     n = len(estimates)
     return Chunk(
         unit=WorkUnit(estimator=name, first=first, draws=n),
@@ -74,7 +75,7 @@ def handmade(estimates, *, std_error=1.0, effect=0.0, name="two_way_fe", first=0
         planted=(),
         moved=(0,) * n,
         apart=(0,) * n,
-        drawn=(n, 0, 0),
+        drawn=drawn or (1,) * n,
         n_exposed=1,
         failures=failures or {},
     )
@@ -281,6 +282,24 @@ def test_a_biased_method_cannot_carry_a_headline_and_the_fallback_does():
     assert alone.carrier == ""
 
 
+def test_what_the_same_few_units_are_peculiar_in_is_no_bias_of_the_method():
+    values = [1 + (-1) ** i * 0.5 for i in range(200)]
+    many = card([handmade(values)], rule=RULE, effect=0.0, headline="two_way_fe").row("two_way_fe")
+    two = card([handmade(values, drawn=(100, 100))], rule=RULE, effect=0.0, headline="two_way_fe").row("two_way_fe")
+    one = card([handmade(values, drawn=(200, 0))], rule=RULE, effect=0.0, headline="two_way_fe").row("two_way_fe")
+    assert (many.result, two.result, one.result) == ("unfit", "fit", "in_doubt")
+    assert "the same units" in one.sentence
+
+
+def test_in_worlds_of_exchangeable_units_hardly_any_method_is_found_biased():
+    unfit = 0
+    for seed in range(40):
+        sample = world(n_units=60, exposed={2017: 8}, strata=4, seed=seed)
+        found = card([chunk(sample, "two_way_fe", draws=60, effect=0.0)], rule=RULE, effect=0.0, headline="two_way_fe")
+        unfit += "spreads on average" in found.row("two_way_fe").sentence
+    assert unfit <= 5
+
+
 def test_draws_without_an_estimate_are_counted_with_their_reason_and_many_make_a_method_unfit():
     found = chunk(world(n_units=60, exposed={2013: 10}), "random_trends", draws=5)
     assert set(found.estimates) == {None}
@@ -314,7 +333,7 @@ def test_estimators_see_the_same_placebo_units():
 
 def test_slow_estimators_come_first_with_fewer_draws():
     units = calibration_units(catalog.plan().calibration, chunk=300)
-    assert units[0] == WorkUnit(estimator="panel_matching", first=0, draws=100)
+    assert units[0] == WorkUnit(estimator="event_study", first=0, draws=60)
     assert [unit.draws for unit in units if unit.estimator == "imputation"] == [300, 300, 300, 100]
     with pytest.raises(InputError, match="at least one draw"):
         calibration_units(catalog.plan().calibration, chunk=0)

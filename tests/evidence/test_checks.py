@@ -77,10 +77,13 @@ def test_too_few_treated_clusters_fail():
         return checks.treated_clusters(allowed, rule=RULE)
 
     assert check(3).result == "failed"
-    assert check(RULE.minimum_treated_clusters).result == "passed"
+    least = RULE.minimum_treated_clusters
+    assert check(least, effective=least).result == "passed"
+    assert check(least).result == "cannot_tell"
     few = check(40, effective=4.2)
     assert few.result == "failed"
-    assert "as 4 counties of equal weight" in few.sentence
+    assert "that of 4 counties of equal weight" in few.sentence
+    assert "Only" not in few.sentence
 
 
 @pytest.mark.parametrize(("bootstrapped", "result"), [(0.04, "failed"), (0.9, "passed"), (math.nan, "cannot_tell")])
@@ -105,11 +108,19 @@ def test_methods_for_few_clusters_agree_or_not(bootstrapped, result):
 
 def test_one_estimate_of_the_other_sign_fails_the_direction():
     headline = estimate(0.1)
-    assert checks.direction(headline, others={"a": estimate(0.2)}).result == "passed"
-    against = checks.direction(headline, others={"a": estimate(0.2), "b": estimate(-0.2)})
+    same = {name: estimate(0.2) for name in "acdef"}
+    assert checks.direction(headline, others=same).result == "passed"
+    against = checks.direction(headline, others={**same, "b": estimate(-0.2)}, n_failed=2)
     assert against.result == "failed"
-    assert "Against: b." in against.sentence
+    assert "Against: b. 2 more could not be made." in against.sentence
     assert checks.direction(headline, others={}).result == "cannot_tell"
+
+
+def test_few_or_undefined_estimates_do_not_agree_with_anything():
+    others = {name: estimate(0.2) for name in "acde"}
+    assert checks.direction(estimate(0.1), others=others).result == "cannot_tell"
+    undefined = {**others, "b": estimate(math.nan)}
+    assert checks.direction(estimate(0.1), others=undefined).result == "cannot_tell"
 
 
 def test_balance_is_judged_by_the_worst_characteristic_in_either_direction():

@@ -13,10 +13,16 @@ RULE = catalog.plan().verdict
 GATES = tuple(dict.fromkeys((*RULE.difference_gates, *RULE.null_gates)))
 BROADBAND, AIR = catalog.outcome("broadband"), catalog.outcome("air_quality")
 CERTIFICATION = catalog.treatment("certification")
-SOUND = {
-    "parallel_trends": {"breakdown_relative_magnitude": 1.0},
-    "omitted_variables": {"robustness_value": 0.3},
-}
+
+
+def sound(estimate: float, **changes: dict) -> dict:
+    """Analyses of the very estimate that heads the page, which survives them."""
+    at_half = {"kind": "relative_magnitudes", "size": RULE.moderate_breakdown, "ci_low": -0.015, "ci_high": 0.015}
+    made = {
+        "parallel_trends": {"estimate": estimate, "breakdown_relative_magnitude": 1.0, "rows": [at_half]},
+        "omitted_variables": {"estimate": estimate, "robustness_value": 0.3},
+    }
+    return {name: {**values, **changes.get(name, {})} for name, values in made.items()}
 
 
 def evidence(
@@ -27,8 +33,11 @@ def evidence(
     apart: float | None = 0.04,
     same_sign: float | None = 1.0,
     sensitivity: dict | None = None,
+    matched: float | None = 0.0,
+    others: tuple[Check, ...] = (),
     **results: CheckResult,
 ) -> Evidence:
+    assert set(results) <= set(GATES)
     checks = tuple(
         Check(
             name=name,
@@ -39,6 +48,7 @@ def evidence(
         )
         for name in GATES
     )
+    matched = estimate if matched == 0.0 else matched
     values = {
         "estimate": estimate,
         "std_error": half / 1.96,
@@ -53,15 +63,17 @@ def evidence(
         minimum_effect_of_interest=0.02,
         headline=Named(name="imputation", title="Imputation", estimate=values),
         judged={**values, "years_after": 1.5},
-        alternatives=(),
-        checks=checks,
+        alternatives=(Named(name="matched_difference", title="Matched", estimate={"estimate": matched}),)
+        if matched is not None
+        else (),
+        checks=(*checks, *others),
         verdict=None,
         cohorts=(),
         trends=(),
         balance=(),
         overlap=(),
         matched=(),
-        sensitivity=SOUND if sensitivity is None else sensitivity,
+        sensitivity=sound(estimate) if sensitivity is None else sensitivity,
         specifications=None if same_sign is None else {"share_same_sign": same_sign},
         adjusted={"family": p_value, "benjamini_hochberg": p_value, "n_hypotheses": 6},
     )
@@ -135,18 +147,55 @@ def test_without_an_estimate_or_its_error_nothing_can_be_told():
 
 def test_an_effect_is_moderate_only_if_nothing_modest_could_make_it():
     assert decide(evidence(), outcome=BROADBAND, rule=RULE).grade.strength == "moderate"
+    half = RULE.moderate_breakdown / 2
     weaker = [
-        {"sensitivity": {**SOUND, "parallel_trends": {"breakdown_relative_magnitude": RULE.moderate_breakdown / 2}}},
-        {"sensitivity": {**SOUND, "parallel_trends": {"failed": "no leads"}}},
-        {"sensitivity": {**SOUND, "omitted_variables": {"robustness_value": RULE.moderate_robustness_value / 2}}},
-        {"sensitivity": {**SOUND, "omitted_variables": {"failed": "no covariates"}}},
+        {"sensitivity": sound(0.03, parallel_trends={"breakdown_relative_magnitude": half})},
+        {"sensitivity": {**sound(0.03), "parallel_trends": {"failed": "no leads"}}},
+        {"sensitivity": sound(0.03, omitted_variables={"robustness_value": RULE.moderate_robustness_value / 2})},
+        {"sensitivity": {**sound(0.03), "omitted_variables": {"failed": "no covariates"}}},
         {"same_sign": RULE.moderate_same_sign_share - 0.01},
         {"same_sign": None},
+        {"others": (failed(RULE.moderate_checks[0]),)},
     ]
     for changes in weaker:
         grade = decide(evidence(**changes), outcome=BROADBAND, rule=RULE).grade
         assert (grade.strength, len(grade.because)) == ("promising", 2)
         assert "tier 3" in grade.essa
+
+
+def failed(name: str) -> Check:
+    return Check(name=name, asks=f"Is {name} fine?", result="failed", statistic=None, sentence=f"{name} said no.")
+
+
+@pytest.mark.parametrize("other", [0.01, -0.03])
+def test_sensitivity_of_another_estimate_makes_no_finding_moderate(other):
+    """The bounds are about the event study or a regression, which may say something else than the headline."""
+    for name in ("parallel_trends", "omitted_variables"):
+        found = evidence(sensitivity=sound(0.03, **{name: {"estimate": other}}))
+        grade = decide(found, outcome=BROADBAND, rule=RULE).grade
+        assert grade.strength == "promising"
+        assert any("not known for the estimate that heads the page" in line for line in grade.because)
+
+
+def test_a_claim_names_the_checks_that_were_failed_and_do_not_decide():
+    found = decide(evidence(others=(failed("rings"),)), outcome=BROADBAND, rule=RULE)
+    assert found.code == "improvement"
+    assert any("Is rings fine?" in line for line in found.because)
+
+
+def test_absence_is_moderate_only_if_it_survives_a_break_in_trends():
+    inside = {"estimate": 0.004, "half": 0.015, "p_value": 0.6}
+    assert decide(evidence(**inside), outcome=BROADBAND, rule=RULE).grade.strength == "moderate"
+    wide = [{"kind": "relative_magnitudes", "size": RULE.moderate_breakdown, "ci_low": -0.03, "ci_high": 0.01}]
+    for rows in (wide, []):
+        found = evidence(**inside, sensitivity=sound(0.004, parallel_trends={"rows": rows}))
+        known = decide(found, outcome=BROADBAND, rule=RULE)
+        assert (known.code, known.grade.strength) == ("no_effect_larger", "promising")
+
+
+def test_what_is_significant_alone_and_not_once_corrected_is_not_said_to_include_nothing():
+    found = decide(evidence(p_value=0.2), outcome=BROADBAND, rule=RULE)
+    assert "not once corrected" in found.because[0]
 
 
 def test_harm_is_graded_and_has_no_tier_of_a_law_about_what_helps():
@@ -158,7 +207,8 @@ def test_harm_is_graded_and_has_no_tier_of_a_law_about_what_helps():
 def test_a_design_meets_standards_with_reservations_at_best():
     for apart, rating in ((0.04, "with reservations"), (0.2, "with reservations"), (0.26, "does not meet")):
         assert rating in decide(evidence(apart=apart), outcome=BROADBAND, rule=RULE).grade.clearinghouse
-    assert "does not meet" in decide(evidence(apart=None), outcome=BROADBAND, rule=RULE).grade.clearinghouse
+    for changes in ({"apart": None}, {"matched": None}, {"matched": -0.03}):
+        assert "does not meet" in decide(evidence(**changes), outcome=BROADBAND, rule=RULE).grade.clearinghouse
     for gate in DESIGN_GATES:
         found = decide(evidence(**{gate: "failed"}), outcome=BROADBAND, rule=RULE).grade
         assert found.clearinghouse == "does not meet standards"
@@ -175,7 +225,14 @@ def every_branch() -> list[Evidence]:
         for stopped in ({}, *gates)
     ]
     failed = Named(name="x", title="X", estimate=None, failed="no units")
-    return [*made, dataclasses.replace(evidence(), headline=failed), evidence(same_sign=0.5), evidence(apart=0.5)]
+    fragile = evidence(estimate=0.004, half=0.015, p_value=0.6, sensitivity={})
+    return [
+        *made,
+        dataclasses.replace(evidence(), headline=failed),
+        evidence(same_sign=0.5),
+        evidence(apart=0.5),
+        fragile,
+    ]
 
 
 def test_the_sentence_on_top_says_what_the_verdict_is_in_every_branch_and_never_more():
@@ -201,13 +258,15 @@ def test_the_sentence_on_top_says_what_the_verdict_is_in_every_branch_and_never_
             assert "this is an association, not proof of cause" in sentence
             rose = known.judged["estimate"] > 0
             assert ("rise" if rose else "fall") in sentence
+        if code != "cannot_tell":
             assert ("Moderately sure" in text) == (strength == "moderate")
     assert seen == {
         ("improvement", "moderate", ""),
         ("improvement", "promising", ""),
         ("harm", "moderate", ""),
         ("harm", "promising", ""),
-        ("no_effect_larger", "none", ""),
+        ("no_effect_larger", "moderate", ""),
+        ("no_effect_larger", "promising", ""),
         ("cannot_tell", "none", "unreliable"),
         ("cannot_tell", "none", "imprecise"),
     }

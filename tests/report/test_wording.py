@@ -31,7 +31,7 @@ def test_a_p_value_is_never_printed_as_zero():
 
 
 def test_no_verdict_but_an_association_says_that_outcomes_differ():
-    for changes in ({"q_value": 0.5}, {"pre_trends": "failed"}, {"estimate": 0.004, "half": 0.01, "q_value": 0.9}):
+    for changes in ({"p_value": 0.5}, {"pre_trends": "failed"}, {"estimate": 0.004, "half": 0.01, "p_value": 0.9}):
         found = judged(**changes)
         sentence = wording.headline_sentence(found, BROADBAND, CERTIFICATION)
         assert " saw " not in sentence
@@ -47,7 +47,7 @@ def test_an_association_gives_direction_interval_and_is_no_proof(estimate):
 
 
 def test_no_headline_sentence_speaks_of_cause():
-    for changes in ({}, {"q_value": 0.5}, {"estimate": 0.004, "q_value": 0.9}):
+    for changes in ({}, {"p_value": 0.5}, {"estimate": 0.004, "p_value": 0.9}):
         sentence = wording.headline_sentence(judged(**changes), BROADBAND, CERTIFICATION).replace("What Works", "")
         assert not any(word in sentence.replace("not proof of cause", "").lower() for word in PROOF)
 
@@ -56,7 +56,7 @@ def test_a_comparison_that_fails_is_not_said_to_fit_the_data():
     unreliable = wording.headline_sentence(judged(pre_trends="failed"), BROADBAND, CERTIFICATION)
     assert "cannot be relied on" in unreliable
     assert "fits the data" not in unreliable
-    imprecise = wording.headline_sentence(judged(estimate=0.01, half=0.03, q_value=0.5), BROADBAND, CERTIFICATION)
+    imprecise = wording.headline_sentence(judged(estimate=0.01, half=0.03, p_value=0.5), BROADBAND, CERTIFICATION)
     assert "fits the data" in imprecise
 
 
@@ -87,6 +87,6 @@ def test_every_outcome_that_the_award_asks_for_warns_of_later_awards():
 
 
 def test_a_null_warns_against_both_readings():
-    lines = wording.not_to_claim(judged(q_value=0.9), BROADBAND, CERTIFICATION)
+    lines = wording.not_to_claim(judged(p_value=0.9), BROADBAND, CERTIFICATION)
     assert any("brings better broadband" in line for line in lines)
     assert any("does nothing" in line for line in lines)

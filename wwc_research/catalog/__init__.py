@@ -166,6 +166,7 @@ class VerdictRule:
     balance_limit: float
     difference_gates: tuple[str, ...]
     null_gates: tuple[str, ...]
+    moderate_checks: tuple[str, ...]
     moderate_breakdown: float
     moderate_robustness_value: float
     moderate_same_sign_share: float

@@ -123,9 +123,11 @@ def plan_lock_command(
     from wwc_research.evidence.questions import LOCK_FILE, read_plan_file
 
     folder = project_root(root)
-    made = plan_lock.lock(read_plan_file(plan), raw=folder / "data" / "raw", today=date.today(), reason=reason)
-    kept = plan_lock.write(made, folder / LOCK_FILE)
-    if kept != made and kept.date != made.date:
+    path = folder / LOCK_FILE
+    chosen, earlier = read_plan_file(plan), plan_lock.read(path) if path.exists() else None
+    made = plan_lock.lock(chosen, raw=folder / "data" / "raw", today=date.today(), reason=reason)
+    kept = plan_lock.write(made, path)
+    if kept == earlier:
         typer.echo(f"Nothing has changed since the lock of {kept.date}; it stays.")
     else:
         typer.echo(f"Locked on {kept.date}: {kept.title}, plan {kept.plan_sha256[:16]}, {len(kept.tables)} tables.")

@@ -208,14 +208,16 @@ def _lines(found: Calibration) -> list[str]:
         "By lot means: the larger of the estimator's own error and that of the placebo draws, as reports judge. The "
         "draws judge themselves here, so its false positives are at most 5 % by construction."
     )
-    carrier = (
-        f"{found.carrier} can carry a headline on this panel."
-        if found.carrier
-        else f"Neither {' nor '.join(name for name in (found.headline, found.fallback) if name)} can carry a headline."
-        if found.fallback
-        else f"{found.headline} cannot carry a headline on this panel."
-    )
-    return [found.sentence, "", *table, "", *said, "", by_lot, carrier]
+    return [found.sentence, "", *table, "", *said, "", by_lot, _carrier(found)]
+
+
+def _carrier(found: Calibration) -> str:
+    """Which estimator the rule lets head a page."""
+    if not found.carrier:
+        names = " nor ".join(name for name in (found.headline, found.fallback) if name)
+        return f"{f'Neither {names} can' if found.fallback else f'{names} cannot'} carry a headline on this panel."
+    in_doubt = found.row(found.carrier, basis="as_judged").result == "in_doubt"
+    return f"{found.carrier} can carry a headline on this panel{', though it is in doubt' if in_doubt else ''}."
 
 
 def _named(row: CalibrationRow) -> str:

@@ -34,6 +34,7 @@ from wwc_research.evidence.evidence import Check, Evidence
 from wwc_research.evidence.placebos import placebos
 from wwc_research.evidence.randomisation import Lottery, draw_lots
 from wwc_research.evidence.sensitivity import Finding, sensitivity
+from wwc_research.evidence.specifications import centred
 from wwc_research.evidence.variations import variations
 from wwc_research.panel.panel import Panel
 from wwc_research.sources import raw
@@ -114,7 +115,7 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan, prepared
         variations=varied.rows,
         not_applicable=varied.not_applicable,
         sensitivity=sensitivity(design, panel, sample=sample, finding=finding, rule=plan.sensitivity, seed=plan.seed),
-        specifications=prepared.curve,
+        specifications=centred(prepared.curve, estimator=found.name) if prepared.curve else None,
         calibration=calibrated.card,
         groups=tuple(_groups(design, sample, found=found, plan=plan)),
         rules={
@@ -181,7 +182,7 @@ class _Headline:
             estimator=name,
             leave_one_out=leave_one_out,
         )
-        return cls(name=name, estimate=found, lottery=lottery, judged=_judged(found, lottery))
+        return cls(name=name, estimate=found, lottery=lottery, judged=_judged(found, lottery, df=_clustered_df(sample)))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +210,7 @@ def _headline(design: Design, sample: Sample, *, plan: Plan, prepared: Prepared)
         effect=design.analysis.minimum_effect_of_interest,
         headline=planned,
         fallback=fallback if fallback != planned else "",
-        lots={name: PageLots.of(found.lottery) for name, found in ways.items()},
+        lots={name: PageLots.of(way.lottery, df=way.judged["df"] or math.inf) for name, way in ways.items()},
     )
     carrier: Headline = fallback if made.carrier == fallback else planned
     notes: tuple[str, ...] = ()
@@ -251,7 +252,7 @@ def _varied(
         uncorrected=uncorrected,
     )
     tried = placebos(
-        design,
+        design.with_analysis(headline=found.name),
         panel,
         sample=sample,
         headline=found.estimate,
@@ -278,7 +279,20 @@ def _varied(
     )
 
 
-_KEPT = ("estimate", "std_error", "ci_low", "ci_high", "p_value", "n_obs", "n_units", "n_treated", "n_clusters")
+_KEPT = (
+    "scale",
+    "unit",
+    "judged",
+    "estimate",
+    "std_error",
+    "ci_low",
+    "ci_high",
+    "p_value",
+    "n_obs",
+    "n_units",
+    "n_treated",
+    "n_clusters",
+)
 
 
 def _short(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -317,7 +331,11 @@ def _checks(
     found = [
         checks.treated_clusters(trust.inference_allowed(sample), rule=plan.verdict),
         _small_samples(sample, plan=plan),
-        checks.direction(headline, others=others.found),
+        checks.direction(
+            headline,
+            others=others.found,
+            n_failed=sum(bool(item.failed) for item in others.named),
+        ),
         checks.balance(others.compared.balance if others.compared else (), rule=plan.verdict),
         checks.overlap(others.compared.overlap if others.compared else ()),
     ]
@@ -378,27 +396,46 @@ def _spillover(design: Design, panel: Panel, *, plan: Plan, name: Headline) -> C
     return checks.spillover(found, why="", scale=outcome.scale, unit=outcome.unit)
 
 
-def _judged(headline: Estimate, lottery: Lottery) -> dict[str, Any]:
-    """The more cautious of clustered inference and inference by lot: the larger error, the larger p-value."""
-    by_lot = not headline.std_error > lottery.std_error
-    std_error = lottery.std_error if by_lot else headline.std_error
-    low, high = inference.confidence_interval(headline.estimate, std_error)
+def _judged(headline: Estimate, lottery: Lottery, *, df: float) -> dict[str, Any]:
+    """The more cautious of clustered inference and inference by lot: the wider interval, the larger p-value.
+
+    Both ways give an interval that leaves out zero where their p-value is below 5 %, and so does the more cautious:
+    clustered errors with t quantiles, lots with the quantile of the estimates drawn.
+
+    Parameters
+    ----------
+    df
+        Degrees of freedom of the clustered errors.
+    """
+    by_cluster = inference.critical_value(df) * headline.std_error
+    by_lot = PageLots.of(lottery).limit
+    half = max((value for value in (by_cluster, by_lot) if not math.isnan(value)), default=math.nan)
+    std_error = max(value for value in (headline.std_error, lottery.std_error) if not math.isnan(value))
+    p_values = (lottery.p_value, inference.p_value(headline.estimate, headline.std_error, df))
     after = [term for term in headline.group_time if term.time >= term.cohort]
     weights = [term.n_treated for term in after]
     years = sum(w * (term.time - term.cohort) for w, term in zip(weights, after, strict=True)) / sum(weights)
     values = {
         "estimate": headline.estimate,
         "std_error": std_error,
-        "ci_low": low,
-        "ci_high": high,
-        "p_value": max(value for value in (lottery.p_value, headline.p_value) if not math.isnan(value)),
-        "minimum_detectable_effect": inference.minimum_detectable_effect(std_error),
+        "ci_low": headline.estimate - half,
+        "ci_high": headline.estimate + half,
+        "p_value": max(value for value in p_values if not math.isnan(value)),
+        "minimum_detectable_effect": inference.detectable_effect(half, std_error),
         "lot_p_value": lottery.p_value,
         "lot_std_error": lottery.std_error,
+        "df": df,
         "years_after": years,
     }
     known: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in values.items()}
-    return {**known, "draws": lottery.draws, "basis": "lot" if by_lot else "cluster"}
+    return {**known, "draws": lottery.draws, "basis": "cluster" if by_cluster > by_lot else "lot"}
+
+
+def _clustered_df(sample: Sample) -> float:
+    """Effective clusters less one, or where they cannot be had the exposed or all clusters less one."""
+    allowed = trust.inference_allowed(sample)
+    effective = allowed.effective if math.isfinite(allowed.effective) else float(allowed.n_treated)
+    return max(effective - 1.0, 1.0)
 
 
 def _one_unit(sample: Sample, lottery: Lottery) -> Check:

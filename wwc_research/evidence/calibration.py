@@ -262,6 +262,11 @@ def card(
     **Power.** A constant effect moves an estimate by itself (checked where planted), so power at an effect is the share
     of placebo estimates that it lifts beyond the reach of their test, averaged over both signs.
 
+    **Bias.** Draws share units, the more so where a size group has few: the mean of all draws keeps what those units
+    are peculiar in, which no number of draws averages out. With `s` the mean share of units that two draws have in
+    common, draws of exchangeable units have the variance `v`, differ among themselves by `v (1 - s)`, and their mean
+    by `v s`; the interval of the bias holds that too, and its limit is in units of the root of `v`.
+
     **Rule.** An estimator is `unfit` if its false-positive share, coverage or bias (with no effect, or with a growing
     one) is beyond the rule's limit even at the nearer end of its 95 % Monte Carlo interval (Morris, White and Crowther
     2019, "Using simulation studies to evaluate statistical methods", Statistics in Medicine 38(11), on why simulated
@@ -300,13 +305,14 @@ def card(
     tests = [_Test.of(draws[name], basis=basis, lots=(lots or {}).get(name)) for name, basis in wanted]
     judged = [test for (_, basis), test in zip(wanted, tests, strict=True) if basis == "as_judged"]
     grid = _grid([test.minimum_detectable_effect for test in judged], effect=effect)
-    rows = [
-        _row(name, basis, draws[name], test, rule=rule, effect=effect, grid=grid)
-        for (name, basis), test in zip(wanted, tests, strict=True)
-    ]
     of_headline = by_name[headline]
     counts = np.sum([chunk.drawn for chunk in of_headline], axis=0)
     n_draws = sum(chunk.unit.draws for chunk in of_headline)
+    shared = float(((counts / n_draws) ** 2).sum()) / of_headline[0].n_exposed
+    rows = [
+        _row(name, basis, draws[name], test, rule=rule, effect=effect, grid=grid, shared=shared)
+        for (name, basis), test in zip(wanted, tests, strict=True)
+    ]
     known: dict[str, Any] = {
         "n_exposed": of_headline[0].n_exposed,
         "n_pool": len(counts),
@@ -331,12 +337,13 @@ class PageLots:
     std_error: float
     sizes: Floats
     counts_itself: bool = True
+    df: float = math.inf
 
     @classmethod
-    def of(cls, lottery: Lottery) -> PageLots:
-        """The lots of a page."""
+    def of(cls, lottery: Lottery, *, df: float = math.inf) -> PageLots:
+        """The lots of a page, and the degrees of freedom of its clustered errors."""
         drawn = np.abs(lottery.null_draws[np.isfinite(lottery.null_draws)]) * lottery.std_error
-        return cls(std_error=lottery.std_error, sizes=np.sort(drawn)[::-1])
+        return cls(std_error=lottery.std_error, sizes=np.sort(drawn)[::-1], df=df)
 
     @classmethod
     def of_draws(cls, estimates: Floats) -> PageLots:
@@ -380,10 +387,10 @@ class _Test:
         else:
             judge = lots or PageLots.of_draws(draws.estimates)
             by_lot = judge.std_error
-            # as pages do: the lots' error where there is no other, and the normal interval
+            # as pages do: the wider of both, which is significant where it leaves out zero
             errors = np.fmax(draws.std_errors, by_lot)
-            interval = errors * inference.confidence_interval(0.0, 1.0, level=1 - SIZE)[1]
-            reach = np.fmax(own, judge.limit)
+            by_cluster = np.fmax(own, inference.critical_value(judge.df, level=1 - SIZE) * draws.std_errors)
+            reach = interval = np.fmax(by_cluster, judge.limit)
         known = np.isfinite(draws.estimates) & np.isfinite(reach)
         nothing = np.where(known, 0.0, np.nan)
         return cls(
@@ -417,7 +424,15 @@ def _grid(detectable: Sequence[float], *, effect: float) -> Floats:
 
 
 def _row(
-    name: str, basis: Basis, draws: _Draws, test: _Test, *, rule: CalibrationRule, effect: float, grid: Floats
+    name: str,
+    basis: Basis,
+    draws: _Draws,
+    test: _Test,
+    *,
+    rule: CalibrationRule,
+    effect: float,
+    grid: Floats,
+    shared: float,
 ) -> CalibrationRow:
     known = draws.estimates[np.isfinite(draws.estimates)]
     usable = np.isfinite(test.estimates)
@@ -446,7 +461,7 @@ def _row(
         "coverage_draws": tried,
     }
     growing = _interval_of_mean(missed)
-    result, sentence = _judgement(values, growing=growing, rule=rule)
+    result, sentence = _judgement(values, growing=growing, rule=rule, shared=shared)
     return CalibrationRow(
         estimator=name,
         basis=basis,
@@ -485,17 +500,24 @@ def _interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
     return inference.confidence_interval(mean, error, len(values) - 1) if error > 0 else (mean, mean)
 
 
-def _judgement(values: Mapping[str, Any], *, growing: tuple[float, float], rule: CalibrationRule) -> tuple[Result, str]:
+def _judgement(
+    values: Mapping[str, Any], *, growing: tuple[float, float], rule: CalibrationRule, shared: float
+) -> tuple[Result, str]:
     """Fit, in doubt or unfit by the rule, and why."""
     n, draws = values["with_error"], values["draws"]
     if n < FEWEST_WITH_ERROR * draws or n == 0:
         return "unfit", f"Only {n:,} of {draws:,} placebo draws have an estimate and a standard error: unfit."
-    limit = rule.largest_bias * values["spread"]
-    bias = inference.confidence_interval(values["bias"], values["bias_error"], n - 1)
+    if not shared < 1:
+        return "in_doubt", "Every draw takes the same units, so the draws say nothing about others."
+    # draws share units: what those are peculiar in moves the mean of all draws, however many there are
+    spread = values["spread"] / math.sqrt(1 - shared)
+    limit = rule.largest_bias * spread
+    peculiar = math.sqrt(values["bias_error"] ** 2 + shared * spread**2)
+    bias = inference.confidence_interval(values["bias"], peculiar) if peculiar > 0 else (values["bias"],) * 2
     allowed = f"more than the {rule.largest_bias:g} spreads allowed"
     more_nulls = f"more than the {_percent(rule.largest_false_positive_share)} allowed"
     less_cover = f"less than the {_percent(rule.smallest_coverage)} required"
-    in_spreads = {name: values[name] / values["spread"] if values["spread"] > 0 else math.nan for name in _BIASES}
+    in_spreads = {name: values[name] / spread if spread > 0 else math.nan for name in _BIASES}
     # (beyond even at the nearer end of the Monte Carlo interval, beyond as it stands, words)
     faults = [
         (
@@ -510,7 +532,7 @@ def _judgement(values: Mapping[str, Any], *, growing: tuple[float, float], rule:
         ),
         (
             _nearest_to_zero(bias) > limit,
-            abs(values["bias"]) > limit,
+            False,  # within chance of who fills the pool, which is no doubt of the method
             f"where nothing happened it finds {in_spreads['bias']:+.2f} spreads on average, {allowed}",
         ),
         (
@@ -530,8 +552,14 @@ def _judgement(values: Mapping[str, Any], *, growing: tuple[float, float], rule:
     return "fit", (
         f"Of {n:,} true nulls it calls {_percent(values['false_positive_share'])} significant at 5 %, its 95 % "
         f"interval holds the truth in {_percent(values['coverage'])}, and its bias is {in_spreads['bias']:+.2f} "
-        "of its spread: fit to carry a headline."
+        f"of its spread, of which who happens to fill the pool explains up to {_in(peculiar, spread)}: fit to carry a "
+        "headline."
     )
+
+
+def _in(error: float, spread: float) -> str:
+    """The 95 % reach of an error, in spreads."""
+    return f"{inference.critical_value() * error / spread:.2f}" if spread > 0 else "nothing"
 
 
 def _nearest_to_zero(interval: tuple[float, float]) -> float:
@@ -557,7 +585,7 @@ def _card_sentence(n_draws: int, *, n_exposed: int, n_pool: int, often_drawn: in
     if often_drawn:
         text += (
             f" {often_drawn:,} units are in more than half of the draws, since few are of their size: what is peculiar "
-            "to them counts as bias, and the spread is understated."
+            "to them moves all draws together, which the limit for bias allows for."
         )
     return text
 

@@ -121,17 +121,30 @@ def treated_clusters(allowed: SmallSample, *, rule: VerdictRule) -> Check:
     decide what many seem to.
     """
     count, effective = allowed.n_treated, allowed.effective
-    enough = count >= rule.minimum_treated_clusters and not effective < rule.minimum_treated_clusters
+    least = rule.minimum_treated_clusters
+    enough = count >= least and effective >= least
+    asks = "Are there enough exposed counties for the usual standard errors?"
+    if count >= least and math.isnan(effective):
+        sentence = f"{count} counties have exposed units; how many of equal weight they come to could not be computed."
+        return Check(
+            name="treated_clusters", asks=asks, result="cannot_tell", statistic=float(count), sentence=sentence
+        )
     weight = f" They decide the estimate as {effective:.0f} counties of equal weight would." * (effective < count)
-    sentence = (
-        f"{count} counties have exposed units, at least the {rule.minimum_treated_clusters} the plan asks for.{weight}"
-        if enough
-        else f"Only {count} counties have exposed units; below {rule.minimum_treated_clusters} the usual standard "
-        f"errors reject a true null far too often.{weight}"
-    )
+    if enough:
+        sentence = f"{count} counties have exposed units, at least the {least} the plan asks for.{weight}"
+    elif count < least:
+        sentence = (
+            f"Only {count} counties have exposed units; below {least} the usual standard errors reject a true null far "
+            f"too often.{weight}"
+        )
+    else:
+        sentence = (
+            f"{count} counties have exposed units, but a few decide: the estimate is that of {effective:.0f} counties "
+            f"of equal weight, below the {least} the plan asks for."
+        )
     return Check(
         name="treated_clusters",
-        asks="Are there enough exposed counties for the usual standard errors?",
+        asks=asks,
         result="passed" if enough else "failed",
         statistic=float(count),
         sentence=sentence,
@@ -200,24 +213,36 @@ def spillover(found: Estimate | None, *, why: str, scale: float, unit: str) -> C
     )
 
 
-def direction(headline: Estimate, *, others: Mapping[str, Estimate]) -> Check:
-    """Do the other methods point the same way?"""
+FEWEST_OTHERS: Final = 5
+
+
+def direction(headline: Estimate, *, others: Mapping[str, Estimate], n_failed: int = 0) -> Check:
+    """Do the other methods point the same way?
+
+    Parameters
+    ----------
+    n_failed
+        Other methods that gave no estimate; with fewer than five that did, nothing is told.
+    """
     asks = "Do the other methods point the same way?"
-    signs = {title: math.copysign(1, item.estimate) for title, item in others.items() if item.estimate}
-    if not signs:
-        return Check(
-            name="direction", asks=asks, result="cannot_tell", statistic=None, sentence="No other method could be used."
-        )
+    signs = {
+        title: math.copysign(1, item.estimate)
+        for title, item in others.items()
+        if math.isfinite(item.estimate) and item.estimate
+    }
     against = [title for title, sign in signs.items() if sign != math.copysign(1, headline.estimate)]
     agreeing = len(signs) - len(against)
     sentence = f"{agreeing} of {len(signs)} other estimates have the same sign as the headline."
     if against:
         sentence += f" Against: {'; '.join(against)}."
+    if n_failed:
+        sentence += f" {n_failed} more could not be made."
+    few = len(signs) < FEWEST_OTHERS
     return Check(
         name="direction",
         asks=asks,
-        result="failed" if against else "passed",
-        statistic=agreeing / len(signs),
+        result="failed" if against else "cannot_tell" if few else "passed",
+        statistic=agreeing / len(signs) if signs else None,
         sentence=sentence,
     )
 

@@ -17,7 +17,7 @@ from wwc_research.evidence.evidence import Evidence, Grade, Strength, VerdictCod
 EQUIVALENT: Final = 0.05
 ADJUSTABLE: Final = 0.25
 _ESSA: Final = {
-    "moderate": "like ESSA tier 2 (moderate evidence): a quasi-experiment that passes every check of the plan",
+    "moderate": "like ESSA tier 2 (moderate evidence): a quasi-experiment that passes every check the plan asks for",
     "promising": "like ESSA tier 3 (promising evidence): a favourable association that modest faults could make",
     "none": "no ESSA tier above 4 (a rationale): no favourable effect is shown",
 }
@@ -25,37 +25,60 @@ DESIGN_GATES: Final = ("pre_trends", "treated_clusters", "calibration")
 
 
 def grade(evidence: Evidence, *, code: VerdictCode, rule: VerdictRule) -> Grade:
-    """The grade of a finding; `strength` is moderate or promising where an effect is shown, none elsewhere.
+    """The grade of a finding; `strength` is moderate or promising where something is shown, none elsewhere.
 
-    Moderate asks for everything `_short_of_moderate` names; a city chose to take part, so nothing is strong.
+    Moderate asks for everything `_short_of_moderate` names, and for the absence of an effect that it survives a break
+    in trends of the planned size; a city chose to take part, so nothing is strong.
     """
     rating, why = _clearinghouse(evidence)
-    if code not in ("improvement", "harm"):
+    if code == "cannot_tell":
         return Grade(strength="none", essa=_ESSA["none"], clearinghouse=rating, because=(why,))
-    short = tuple(_short_of_moderate(evidence, rule=rule))
+    short = tuple(_short_of_absence(evidence, rule=rule) if code == "no_effect_larger" else ())
+    if code != "no_effect_larger":
+        short = tuple(_short_of_moderate(evidence, rule=rule))
     strength: Strength = "promising" if short else "moderate"
-    # the tiers know favourable effects only; harm is as strong, and has no tier
+    # the tiers know favourable effects only; harm and absence are as strong, and have no tier
     essa = _ESSA[strength] if code == "improvement" else _ESSA["none"]
     return Grade(strength=strength, essa=essa, clearinghouse=rating, because=(*short, why))
 
 
+def _short_of_absence(evidence: Evidence, *, rule: VerdictRule) -> Iterator[str]:
+    """Why the absence of a larger effect holds only as far as trends would have been parallel."""
+    bounds = _of_the_headline(evidence, "parallel_trends")
+    rows = (bounds or {}).get("rows", ())
+    row = next((r for r in rows if r["kind"] == "relative_magnitudes" and r["size"] == rule.moderate_breakdown), None)
+    limit = evidence.minimum_effect_of_interest
+    if row is None:
+        yield "What a break in trends would change could not be computed for the estimate that heads the page."
+    elif row["ci_low"] is None or row["ci_high"] is None or row["ci_low"] <= -limit or row["ci_high"] >= limit:
+        yield (
+            f"It holds as far as trends would have been parallel: a break {rule.moderate_breakdown:g} times the "
+            "largest step seen before exposure would leave room for larger effects."
+        )
+
+
 def _short_of_moderate(evidence: Evidence, *, rule: VerdictRule) -> Iterator[str]:
     """Each reason why a shown effect is promising only."""
-    breakdown = _number(evidence.sensitivity.get("parallel_trends"), "breakdown_relative_magnitude")
+    failed = [
+        check.asks for check in evidence.checks if check.name in rule.moderate_checks and check.result == "failed"
+    ]
+    if failed:
+        yield f"Failed, of what moderate evidence asks for: {' '.join(failed)}"
+    breakdown = _number(_of_the_headline(evidence, "parallel_trends"), "breakdown_relative_magnitude")
     if breakdown is None or breakdown < rule.moderate_breakdown:
         yield (
             "It would not survive a break in trends "
             f"{rule.moderate_breakdown:g} times the largest one seen before exposure."
             if breakdown is not None
-            else "How large a break in trends it would survive could not be computed."
+            else "How large a break in trends it would survive is not known for the estimate that heads the page."
         )
-    strength = _number(evidence.sensitivity.get("omitted_variables"), "robustness_value")
+    strength = _number(_of_the_headline(evidence, "omitted_variables"), "robustness_value")
     if strength is None or strength < rule.moderate_robustness_value:
         yield (
             f"A hidden cause that explains {strength:.0%} of what is left of exposure and of the outcome would "
             f"remove it; the plan asks for {rule.moderate_robustness_value:.0%}."
             if strength is not None
-            else "How strong a hidden cause would have to be could not be computed."
+            else "How strong a hidden cause would have to be is not known for the estimate that heads the page."
         )
     agreeing = _number(evidence.specifications, "share_same_sign")
     if agreeing is None or agreeing < rule.moderate_same_sign_share:
@@ -66,24 +89,61 @@ def _short_of_moderate(evidence: Evidence, *, rule: VerdictRule) -> Iterator[str
         )
 
 
+def _of_the_headline(evidence: Evidence, name: str) -> Mapping[str, Any] | None:
+    """The analysis, if the estimate that it bounds is about the one that heads the page: same sign, one error apart."""
+    values = evidence.sensitivity.get(name, {})
+    bounded, headed = values.get("estimate"), evidence.judged.get("estimate")
+    if bounded is None or headed is None or evidence.judged.get("std_error") is None:
+        return None
+    if abs(bounded - headed) > evidence.judged["std_error"]:
+        return None
+    # where nothing is shown, two estimates about zero need not share a sign
+    shown = evidence.judged["ci_low"] > 0 or evidence.judged["ci_high"] < 0
+    return None if shown and bounded * headed <= 0 else values
+
+
 def _number(values: Mapping[str, Any] | None, name: str) -> float | None:
     found = (values or {}).get(name)
     return None if found is None else float(found)
 
 
 def _clearinghouse(evidence: Evidence) -> tuple[str, str]:
-    """A rating in the Clearinghouse's words for the design, whatever it found, and the reason."""
+    """A rating in the Clearinghouse's words for the design, whatever it found, and the reason.
+
+    The headline compares units that are not matched, so baseline equivalence is that of the matched comparison, and it
+    counts only where the matched estimate agrees with the headline within one of its errors.
+    """
     checks = {check.name: check for check in evidence.checks}
-    broken = [name for name in DESIGN_GATES if name in checks and checks[name].result != "passed"]
+    for name in DESIGN_GATES:
+        if name not in checks:
+            return "does not meet standards", f"The check {name!r} was not made."
+        if checks[name].result != "passed":
+            return "does not meet standards", checks[name].sentence
     balance = checks.get("balance")
     apart = balance.statistic if balance is not None else None
-    if broken:
-        return "does not meet standards", checks[broken[0]].sentence
     if apart is None or apart > ADJUSTABLE:
         said = "was not measured" if apart is None else f"is {apart:.2f} standard deviations"
         return "does not meet standards", f"The largest difference between matched units before exposure {said}."
-    adjusted = "" if apart <= EQUIVALENT else ", small enough once each unit is compared with its own past"
-    return (
-        "meets standards with reservations",
-        f"The largest difference between matched units before exposure is {apart:.2f} standard deviations{adjusted}.",
+    gap = _matched_gap(evidence)
+    if gap is None or gap > 1:
+        said = "could not be made" if gap is None else f"lies {gap:.1f} standard errors from the headline"
+        why = (
+            f"Matched units are alike before exposure ({apart:.2f} standard deviations at most), but the headline "
+            f"compares units that are not matched, and the matched estimate {said}."
+        )
+        return "does not meet standards", why
+    adjusted = "" if apart <= EQUIVALENT else ", which the comparison of each unit with its own past is to take out"
+    why = (
+        f"Matched units differ before exposure by {apart:.2f} standard deviations at most{adjusted}, and the matched "
+        "estimate agrees with the headline, which compares units that are not matched."
     )
+    return "meets standards with reservations", why
+
+
+def _matched_gap(evidence: Evidence) -> float | None:
+    """How far the matched estimate lies from the headline, in judged standard errors."""
+    matched = next((item.estimate for item in evidence.alternatives if item.name == "matched_difference"), None)
+    error = evidence.judged.get("std_error")
+    if matched is None or matched.get("estimate") is None or not error:
+        return None
+    return abs(float(matched["estimate"]) - float(evidence.judged["estimate"])) / float(error)

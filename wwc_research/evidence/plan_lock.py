@@ -227,7 +227,8 @@ def write(locked: PlanLock, path: Path) -> PlanLock:
         faults = Faults(str(path))
         if not locked.reason:
             faults.add(
-                f"a plan was locked here on {earlier.date}; to replace it, give the reason, which is kept with it"
+                f"a plan was locked here on {earlier.date}; to replace it, give the reason (--reason TEXT), which is "
+                "kept with it"
             )
         if locked.date < earlier.date:
             faults.add(f"the lock of {locked.date} would be older than the one it replaces ({earlier.date})")

@@ -274,6 +274,35 @@ def specification_curve(
     return joined_curve(design, parts, rule=rule, size=size)
 
 
+def centred(curve: Mapping[str, Any], *, estimator: str) -> dict[str, Any]:
+    """The plain values of a curve with the planned decisions of another estimator in its middle.
+
+    `headline_row`, `share_same_sign` and `sentence` follow; where that specification is not among the rows, there is no
+    share, and the sentence says so.
+    """
+    at = {name: place for place, name in enumerate(curve["columns"])}
+    if curve["headline_row"] is None:
+        return dict(curve)
+    levels, rows = curve["levels"], curve["rows"]
+    planned = list(rows[curve["headline_row"]])
+    if estimator not in levels["estimator"]:
+        return {**curve, "headline_row": None, "share_same_sign": None}
+    planned[at["estimator"]] = levels["estimator"].index(estimator)
+    decisions = [at[name] for name in levels]
+    place = next((n for n, row in enumerate(rows) if all(row[d] == planned[d] for d in decisions)), None)
+    if place is None:
+        return {**curve, "headline_row": None, "share_same_sign": None}
+    sign = math.copysign(1, rows[place][at["estimate"]])
+    same = sum(math.copysign(1, row[at["estimate"]]) == sign for row in rows)
+    tail = str(curve["sentence"]).split("; ", 1)[1]
+    return {
+        **curve,
+        "headline_row": place,
+        "share_same_sign": _short(same / len(rows)),
+        "sentence": f"Of {len(rows)} defensible specifications {same} have the sign of this page's headline; {tail}",
+    }
+
+
 def joined_curve(
     design: Design, parts: Sequence[SpecificationPart], *, rule: SpecificationRule, size: float = 0.05
 ) -> SpecificationCurve:

@@ -37,7 +37,10 @@ def _decision(evidence: Evidence, *, outcome: Outcome, rule: VerdictRule) -> tup
             reasons = ("A difference appears but does not pass every check.", *stopped)
             return "cannot_tell", reasons, "unreliable"
         better = (values["estimate"] > 0) == (outcome.direction == "higher")
-        because = ("The difference passes every check of the plan, and the correction for all questions asked.",)
+        because = (
+            "The difference passes every check that the plan lets decide, and the correction for all questions asked.",
+            *_doubts(evidence),
+        )
         return "improvement" if better else "harm", because, ""
     stopped = _stopped(evidence, rule.null_gates)
     if stopped:
@@ -46,8 +49,17 @@ def _decision(evidence: Evidence, *, outcome: Outcome, rule: VerdictRule) -> tup
     if -limit < values["ci_low"] and values["ci_high"] < limit:
         because = ("The whole interval lies within the smallest effect of interest, on both sides.",)
         return "no_effect_larger", because, ""
-    because = ("The interval includes no effect, and effects large enough to matter as well.",)
+    if values["ci_low"] <= 0 <= values["ci_high"]:
+        because = ("The interval includes no effect, and effects large enough to matter as well.",)
+    else:
+        because = ("The difference is significant by itself, but not once corrected for all questions asked.",)
     return "cannot_tell", because, "imprecise"
+
+
+def _doubts(evidence: Evidence) -> tuple[str, ...]:
+    """Which checks that do not decide were failed."""
+    failed = [check.asks for check in evidence.checks if check.result == "failed"]
+    return (f"Checks that do not decide and were failed: {' '.join(failed)}",) if failed else ()
 
 
 def _stopped(evidence: Evidence, gates: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from wwc_research import catalog
+from wwc_research import catalog, inference
 from wwc_research.catalog import Outcome
 from wwc_research.evidence.evidence import Evidence
 from wwc_research.report import calibration_plot, html, sensitivity_plots, specification_plot, wording
@@ -59,18 +59,19 @@ def many_questions(evidence: Evidence) -> Block:
     outcome = catalog.outcome(evidence.outcome)
     rows = [
         {"how": "By itself, the more cautious of two", "value": evidence.judged.get("p_value")},
-        {"how": "Holm: chance of any false finding in the family", "value": found["holm"]},
+        {"how": "Holm: corrected for any false finding in the family", "value": found["holm"]},
         {"how": "Romano-Wolf, by joint lots: the same, with what the questions share", "value": found["romano_wolf"]},
         {"how": "The one the verdict rests on", "value": found["family"]},
         {
-            "how": "q-value (Benjamini-Hochberg): false ones among findings",
+            "how": "q-value (Benjamini-Hochberg): corrected for the share of false findings",
             "value": found["benjamini_hochberg"],
         },
     ]
     shown = [{"how": row["how"], "value": wording.p_value(row["value"])} for row in rows]
     text = (
         f"The family “{evidence.family}” holds {found['n_hypotheses']} questions, over outcomes and treatments. The "
-        "more questions are asked, the likelier one of them shows something by chance alone."
+        "more questions are asked, the likelier one of them shows something by chance alone. Each family is held to "
+        "5 % by itself; a report of several families is held to as many times that."
     )
     parts = [
         title,
@@ -113,8 +114,7 @@ def variations(evidence: Evidence) -> Block:
     rows = [
         {
             "title": row["title"],
-            "estimate": wording.bare_effect(row["estimate"]["estimate"], outcome) if row["estimate"] else "–",
-            "interval": _interval(row["estimate"], outcome),
+            **_in_its_unit(row["estimate"], outcome),
             "n_treated": _count(row["estimate"]),
             "agrees": _AGREES[row["agrees"]],
         }
@@ -129,7 +129,8 @@ def variations(evidence: Evidence) -> Block:
     }
     intro = (
         "The first rows ask the same question with one thing changed, and should lie near the headline. Placebos and "
-        "rings ask where nothing should be seen, and should lie near zero. Intervals are by clustered errors."
+        "rings ask where nothing should be seen, and should lie near zero. Intervals are by clustered errors, those of "
+        "placebos by the more cautious of clustered errors and lots."
     )
     parts = [title, html.paragraph(intro), html.table(rows, caption="Variations and placebos", columns=columns)]
     failed = [f"{row['title']}: {row['failed']}" for row in evidence.variations if row["failed"]]
@@ -139,6 +140,23 @@ def variations(evidence: Evidence) -> Block:
         why = [f"{name.replace('_', ' ')}: {reason}" for name, reason in evidence.not_applicable.items()]
         parts.append(html.fold("Questions that have no meaning here, and why", html.bullets(why)))
     return html.joined(parts)
+
+
+def _in_its_unit(values: Mapping[str, Any] | None, outcome: Outcome) -> dict[str, str]:
+    """Estimate and interval of a row; a placebo outcome has a scale and a unit of its own."""
+    if not values:
+        return {"estimate": "–", "interval": "–"}
+    scale = values.get("scale")
+    if scale is None:
+        return {"estimate": wording.bare_effect(values["estimate"], outcome), "interval": _interval(values, outcome)}
+    unit = "" if values["unit"] == outcome.unit else f" {values['unit']}"
+    error = (values.get("judged") or {}).get("std_error")
+    shown = wording.number(scale * values["estimate"], decimals=2, signed=True)
+    if error is None:
+        return {"estimate": shown + unit, "interval": "–"}
+    low, high = inference.confidence_interval(values["estimate"], error)
+    ends = [wording.number(scale * end, decimals=2, signed=True) for end in (low, high)]
+    return {"estimate": shown + unit, "interval": f"{ends[0]} to {ends[1]}"}
 
 
 def _interval(values: Mapping[str, Any] | None, outcome: Outcome) -> str:
@@ -164,6 +182,7 @@ def sensitivity(evidence: Evidence) -> Block:
         values = found.get(name)
         if values is not None:
             parts += [html.heading(words, level=3), html.paragraph(_said(values))]
+            parts += [html.bullets(values["assumed"])] if values.get("assumed") else []
     roster = found.get("roster_errors", {})
     if "rows" in roster:
         rows = [
@@ -220,6 +239,13 @@ def _trends(found: Mapping[str, Any], outcome: Outcome) -> Sequence[Block]:
         )
         parts.append(html.figure(axes, alt=alt, caption=caption, data=data))
     parts.append(html.paragraph(_said(found.get("pretrend_power", {"failed": "not asked"}))))
+    parts.append(
+        html.paragraph(
+            "Both speak of the group-time averages against the last year before exposure, with errors by lot, and the "
+            "second of a Wald test of their leads at 5 % (Roth 2022); the check on this page is another test of the "
+            "same years, by lot."
+        )
+    )
     return parts
 
 
@@ -355,6 +381,11 @@ def calibration(evidence: Evidence) -> Block:
             title,
             html.paragraph(card["sentence"]),
             html.paragraph(judged["sentence"]),
+            html.paragraph(
+                "Placebo units and the lots of this page are drawn from nearly the same places, so that as judged "
+                "the share of false findings is small almost by construction. The card says nothing about how cities "
+                "select themselves."
+            ),
             html.table(rows, caption="Calibration card (simulated placebo exposures)", columns=columns),
             html.figure(axes, alt=alt, caption=caption),
             html.fold("What each line of the card says", html.bullets([_line(row) for row in card["rows"]])),

@@ -141,14 +141,16 @@ def how_sure(evidence: Evidence) -> str:
     if evidence.verdict is None:
         return "Not judged."
     code, strength = evidence.verdict.code, evidence.verdict.grade.strength
-    sure = {
-        "no_effect_larger": "Fairly sure that there is no sizeable difference in these years.",
-        "cannot_tell": "Not sure.",
-    }.get(code) or {
-        "moderate": "Moderately sure that the two go together.",
-        "promising": "A first sign that the two go together, not more.",
-        "none": "Not sure.",
-    }[strength]
+    if code == "no_effect_larger":
+        sure = {
+            "moderate": "Moderately sure that there is no sizeable difference in these years.",
+            "promising": "No sizeable difference in these years, if the compared groups would have moved alike.",
+        }.get(strength, "Not sure.")
+    else:
+        sure = {
+            "moderate": "Moderately sure that the two go together.",
+            "promising": "A first sign that the two go together, not more.",
+        }.get(strength, "Not sure.")
     return " ".join((sure, *evidence.verdict.because))
 
 
@@ -185,8 +187,11 @@ def smallest_visible(evidence: Evidence, outcome: Outcome) -> str:
     if value is None:
         return "What size of effect could have been seen is not known."
     size = effect(value, outcome, signed=False)
+    asked = evidence.adjusted.get("n_hypotheses") or 1
+    more = f"the correction for {asked} questions and " if asked > 1 else ""
     text = (
-        f"A true effect of {size} would have been found four times in five at the 5 % level; a smaller one less often."
+        f"A true effect of {size} would have been significant by itself four times in five, a smaller one less often; "
+        f"the verdict asks for more ({more}every check that decides), so that somewhat larger ones can be missed too."
     )
     if evidence.verdict is not None and evidence.verdict.cause == "unreliable":
         return f"{text} That holds only if the comparison could be relied on."
