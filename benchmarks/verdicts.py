@@ -27,7 +27,7 @@ from wwc_research.estimators.drawn_imputations import imputed_average
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.evidence import checks, planned_estimators, trust
 from wwc_research.evidence.alternatives import TITLES, compare, weighted_by_people
-from wwc_research.evidence.assemble import _judged, planned_design  # the numbers that pages are judged by
+from wwc_research.evidence.assemble import _clustered_df, _judged, planned_design  # as pages judge
 from wwc_research.evidence.calibration import PageLots, card
 from wwc_research.evidence.calibration_draws import Chunk, WorkUnit
 from wwc_research.evidence.evidence import Check, CheckResult, Evidence, Named
@@ -190,7 +190,10 @@ def carded(work: Work, setting: Setting) -> Card:
         effect=analysis.minimum_effect_of_interest,
         headline=analysis.headline,
         fallback=analysis.fallback,
-        lots={name: PageLots.of(lottery_of(sample, work.number, setting, name=name)) for name in names},
+        lots={
+            name: PageLots.of(lottery_of(sample, work.number, setting, name=name), df=_clustered_df(sample))
+            for name in names
+        },
     )
     carrier = analysis.fallback if made.carrier == analysis.fallback else analysis.headline
     return Card(carrier=carrier, check=checks.calibration(made.row(carrier, basis="as_judged"), title=TITLES[carrier]))
@@ -246,7 +249,7 @@ def answered(work: Work, setting: Setting) -> Answer:
     aggregation = plan.analyses[work.outcome].aggregation
     found = planned_estimators.run(name, sample, aggregation=aggregation, seed=plan.seed)
     lottery = lottery_of(sample, work.number, setting, name=name)
-    judged = _judged(found, lottery)
+    judged = _judged(found, lottery, df=_clustered_df(sample))
     before = checks.pre_trends(lottery, rule=rule)
     made = [
         before,
@@ -329,21 +332,19 @@ def bias_passes(answer: Answer) -> tuple[Check, ...]:
     return _with(made, {"calibration": "passed"}) if stopped else made
 
 
-def doubt_passes(answer: Answer) -> tuple[Check, ...]:
-    """Besides, a card stops a difference only where it calls the method unfit, not where it is in doubt."""
-    made = bias_passes(answer)
-    in_doubt = [check for check in made if check.name == "calibration" and check.result == "cannot_tell"]
-    return _with(made, {"calibration": "passed"}) if in_doubt else made
-
-
 def balance_passes(answer: Answer) -> tuple[Check, ...]:
-    """Besides, balance counts as passed everywhere."""
-    return _with(doubt_passes(answer), {"balance": "passed"})
+    """As planned, but balance counts as passed everywhere."""
+    return _with(answer.evidence.checks, {"balance": "passed"})
+
+
+def both_pass(answer: Answer) -> tuple[Check, ...]:
+    """Both of these."""
+    return _with(bias_passes(answer), {"balance": "passed"})
 
 
 def all_changes(answer: Answer) -> tuple[Check, ...]:
     """Besides, the two tests of the years before share their level."""
-    return _with(balance_passes(answer), {"pre_trends": _shared(answer)})
+    return _with(both_pass(answer), {"pre_trends": _shared(answer)})
 
 
 def stops_by(check: Check) -> str:
@@ -351,7 +352,8 @@ def stops_by(check: Check) -> str:
     if check.result == "passed":
         return "nothing"
     # the sentence lists every limit that is broken
-    other = any(words in check.sentence for words in ("it calls", "its 95 % interval", "misses", "draws"))
+    words = ("it calls", "its 95 % interval", "misses", "too few", "Only", "say nothing")
+    other = any(word in check.sentence for word in words)
     return "other limits" if other or "where nothing happened" not in check.sentence else "bias alone"
 
 
@@ -365,8 +367,8 @@ RULES: Final[dict[str, Callable[[Answer], tuple[Check, ...]]]] = {
     "A": as_planned,
     "B": shared_level,
     "C": bias_passes,
-    "D": doubt_passes,
-    "E": balance_passes,
+    "D": balance_passes,
+    "E": both_pass,
     "F": all_changes,
 }
 
@@ -729,9 +731,8 @@ def write_head(given: argparse.Namespace) -> None:
     print("synthetic difference-in-differences, never-exposed comparison, anticipation and precision weights.\n")
     print("Rules: **A** as planned. **B**: as A, and the two tests of the years before share their level (twice the")
     print("smaller p-value against 0.10). **C**: as A, and a calibration card stops a difference by its false-positive")
-    print("share or its coverage, no longer by its bias alone. **D**: as C, and it stops a difference only where the")
-    print("method is unfit by these, not where it is in doubt. **E**: as D, and balance counts as passed everywhere.")
-    print("**F**: as E and B. Who heads a page is left as under A.\n")
+    print("share or its coverage, no longer by its bias alone. **D**: as A, and balance counts as passed everywhere.")
+    print("**E**: C and D. **F**: B, C and D. Who heads a page is left as under A.\n")
 
 
 def main() -> None:

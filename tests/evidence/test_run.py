@@ -15,7 +15,7 @@ import pytest
 
 from tests.conftest import fresh_project, quick_plan_text
 from wwc_research.errors import EstimationError
-from wwc_research.evidence import run
+from wwc_research.evidence import parts, run
 from wwc_research.evidence.evidence import Evidence
 from wwc_research.evidence.randomisation import read_draws
 from wwc_research.report import batch
@@ -72,7 +72,15 @@ def in_this_process(jobs):
 
 
 @pytest.fixture(scope="module")
-def empty(answered, tmp_path_factory) -> Path:
+def one_state():
+    """The code counts as unchanged throughout, also while somebody edits it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts, "code_hash", lambda: "one state")
+        yield
+
+
+@pytest.fixture(scope="module")
+def empty(answered, one_state, tmp_path_factory) -> Path:
     """A project with its panel and no part."""
     root = fresh_project(tmp_path_factory.mktemp("empty") / "project")
     made = root / "data" / "processed"
@@ -106,8 +114,10 @@ def test_two_processes_give_the_bits_that_one_gives(empty, undisturbed, tmp_path
 KILLED = """
 import sys
 from pathlib import Path
+from wwc_research.evidence import parts
 from wwc_research.report import batch
 if __name__ == "__main__":
+    parts.code_hash = lambda: "one state"
     root = Path(sys.argv[1])
     wanted = batch.plan_batch(root=root, plan_path=root / "plan.toml", jobs=1)
     batch.answer_batch(wanted, say=print, tick=print)
