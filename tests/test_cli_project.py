@@ -14,13 +14,14 @@ def run(*words: object):
     "words",
     [
         (), ("report",), ("data",), ("data", "list"), ("data", "check"), ("data", "compile"), ("panel",),
-        ("panel", "build"), ("panel", "describe"), ("estimate",), ("match",),
+        ("panel", "build"), ("panel", "describe"), ("estimate",), ("match",), ("evidence",), ("plan",),
+        ("plan", "lock"), ("plan", "check"), ("simulate",), ("simulate", "world"),
     ],
 )  # fmt: skip
 def test_every_command_explains_itself_with_an_example(words):
     done = run(*words, "--help")
     assert done.exit_code == 0
-    assert "wwc-research " in done.stdout.split("\n", 1)[1] or words in ((), ("data",), ("panel",))
+    assert "wwc-research " in done.stdout.split("\n", 1)[1] or words in ((), ("data",), ("panel",), ("plan",))
 
 
 def test_data_list_names_publisher_and_licence_of_every_table():

@@ -84,10 +84,12 @@ def wwc_research(
 
     \b
     wwc-research report             one page per outcome and an index, from the shipped figures
+    wwc-research evidence --help    how far to believe the answer to one question
     wwc-research data list          what figures there are, and whose
     wwc-research panel describe     coverage of the city-year panel
     wwc-research estimate --help    an effect over time, from your own file
     wwc-research match --help       matched and weighted comparisons, from your own file
+    wwc-research simulate --help    what your own panel could have shown
     """
 
 
@@ -97,6 +99,13 @@ Root = Annotated[
 ]
 
 
+CORES = os.cpu_count() or 1
+Jobs = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=1, show_default="all cores", help="Parts worked at the same time; any number gives the same."
+    ),
+]
 PlanFile = Annotated[
     Path | None,
     typer.Option("--plan", metavar="FILE", help="Another plan than the one that ships with the package."),

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wwc_research.cli.app import (
+    CORES,
     Commands,
+    Jobs,
     PlanFile,
     Root,
     app,
@@ -37,7 +39,7 @@ def evidence_command(
         str, typer.Option(metavar="NAME", help="certification, open_data_policy or gold_certification.")
     ] = "certification",
     plan: PlanFile = None,
-    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Parts worked at the same time.")] = 2,
+    jobs: Jobs = CORES,
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write the evidence there; - prints it.")
     ] = None,

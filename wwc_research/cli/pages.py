@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from wwc_research.atomic import write_text
-from wwc_research.cli.app import PlanFile, Root, app, outcome_standings, progress, project_root
+from wwc_research.cli.app import CORES, Jobs, PlanFile, Root, app, outcome_standings, progress, project_root
 from wwc_research.errors import InputError, ReportError
 
 
@@ -26,7 +26,7 @@ def report(
         typer.Option(metavar="NAME", help="Folder under reports/ (default: findings, or what was named)."),
     ] = None,
     plan: PlanFile = None,
-    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Parts worked at the same time.")] = 2,
+    jobs: Jobs = CORES,
     force: Annotated[bool, typer.Option("--force", help="Make every page, changed or not.")] = False,
     root: Root = None,
 ) -> None:

@@ -13,7 +13,9 @@ import typer
 from wwc_research import __version__
 from wwc_research.cli import panel_columns as columns
 from wwc_research.cli.app import (
+    CORES,
     STDOUT,
+    Jobs,
     PlanFile,
     Root,
     app,
@@ -68,7 +70,7 @@ def simulate(
     anticipation: columns.Anticipation = 0,
     always_treated: columns.AlwaysTreated = "refuse",
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="For what is drawn by lot; kept in the output.")] = 0,
-    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Parts worked at the same time.")] = 2,
+    jobs: Jobs = CORES,
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write the card there; - prints it.")
     ] = None,
