@@ -732,7 +732,8 @@ def write_head(given: argparse.Namespace) -> None:
     print("Rules: **A** as planned. **B**: as A, and the two tests of the years before share their level (twice the")
     print("smaller p-value against 0.10). **C**: as A, and a calibration card stops a difference by its false-positive")
     print("share or its coverage, no longer by its bias alone. **D**: as A, and balance counts as passed everywhere.")
-    print("**E**: C and D. **F**: B, C and D. Who heads a page is left as under A.\n")
+    print("**E**: C and D. **F**: B, C and D. Who heads a page is left as under A.")
+    print("B was thought of beforehand; C to F were tried after seeing which gates stop true effects.\n")
 
 
 def main() -> None:

@@ -174,8 +174,9 @@ class VerdictRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchingRule:
-    """How the matched comparison chooses its neighbours; see `[matching]` of `plan.toml`."""
+    """How the matched comparison pairs units; see `[matching]` of `plan.toml`."""
 
+    method: Literal["nearest", "optimal"]
     distance: Literal["propensity", "mahalanobis"]
     ratio: int
 

@@ -72,6 +72,27 @@ class Weighting:
     exclusions: tuple[Exclusion, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    def as_matches(self) -> Matches:
+        """The pairs of a method without replacement, for estimators of matched differences.
+
+        Raises
+        ------
+        InputError
+            Where the method does not pair units.
+        """
+        if self.pairs is None:
+            raise InputError(f"{self.method} pairs no units; use it with weighted differences.")
+        return Matches(
+            pairs=self.pairs,
+            weights=self.weights,
+            propensity=self.propensity,
+            estimand=self.estimand,
+            with_replacement=False,
+            ties=0,
+            exclusions=self.exclusions,
+            settings=self.settings,
+        )
+
     def __post_init__(self) -> None:
         bad = self.weights.index[~(self.weights >= 0)]
         if len(bad):

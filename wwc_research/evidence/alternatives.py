@@ -17,6 +17,7 @@ from wwc_research.design.balance import balance, overlap
 from wwc_research.design.baseline import Baseline, long_difference
 from wwc_research.design.design import PEOPLE_SHARE, Design
 from wwc_research.design.matching import Matches, nearest
+from wwc_research.design.optimal import optimal
 from wwc_research.design.sample import Sample
 from wwc_research.design.variants import weighted_by_people
 from wwc_research.errors import EstimationError
@@ -85,7 +86,7 @@ def alternatives(design: Design, panel: Panel, *, sample: Sample, plan: Plan, he
         (other, TITLES[other], lambda: run(other, sample)),
         ("two_way_fe", "Two-way fixed effects", lambda: run("two_way_fe", sample)),
         ("event_study", "Event study (two-way fixed effects), mean after", lambda: run("event_study", sample)),
-        ("matched_difference", "Nearest neighbours, change since the baseline", matched),
+        ("matched_difference", "Matched pairs, change since the baseline", matched),
         (
             "never",
             "Callaway and Sant'Anna, against never exposed only",
@@ -135,15 +136,14 @@ def alternatives(design: Design, panel: Panel, *, sample: Sample, plan: Plan, he
 
 
 def compare(baseline: Baseline, *, plan: Plan) -> Comparison:
-    """Nearest neighbours of the exposed units by the plan's rule, the effect, the balance, who with whom."""
+    """Exposed units paired by the plan's rule, the effect, the balance, who with whom."""
     frame = baseline.frame.assign(treated=baseline.frame["treated"].astype(int)).set_index("unit", drop=False)
-    matches = nearest(
-        frame,
-        treatment="treated",
-        covariates=list(baseline.columns),
-        distance=plan.matching.distance,
-        ratio=plan.matching.ratio,
-    )
+    rule = plan.matching
+    chosen: dict[str, Any] = {"distance": rule.distance, "ratio": rule.ratio}
+    if rule.method == "optimal":
+        matches = optimal(frame, treatment="treated", covariates=list(baseline.columns), **chosen).as_matches()
+    else:
+        matches = nearest(frame, treatment="treated", covariates=list(baseline.columns), **chosen)
     found = matched_difference.estimate(frame, matches, outcome="outcome", cluster=_shared_cluster(frame))
     rows = balance(frame, treatment="treated", covariates=list(baseline.columns), weights=matches.weights)
     return Comparison(
