@@ -129,7 +129,17 @@ def _svg(axes: Axes) -> bytes:
     with mpl.rc_context({"svg.hashsalt": "wwc-research", "svg.fonttype": "none", "font.family": "sans-serif"}):
         drawing.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(drawing)
-    return buffer.getvalue()
+    return _SHAPES.sub(_shortened, buffer.getvalue().decode()).encode()
+
+
+_SHAPES = re.compile(r' (d|x|y|transform|points)="([^"]*)"')
+
+
+def _shortened(attribute: re.Match[str]) -> str:
+    """A shape's attribute with coordinates to a hundredth of a point and single spaces."""
+    name, value = attribute.groups()
+    numbers = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", value)
+    return f' {name}="{" ".join(numbers.split())}"'
 
 
 def text_only(html: str) -> str:
