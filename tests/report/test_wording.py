@@ -24,6 +24,13 @@ def test_numbers_have_a_sign_a_true_minus_and_no_negative_zero(value, decimals, 
     assert wording.number(value, decimals=decimals, signed=True) == text
 
 
+def test_a_sentence_gets_true_minus_signs_before_numbers_and_nowhere_else():
+    text = "It moved by -0.5 (p = -1) from 2016-2022 in a well-known place, id-3."
+    assert wording.typeset(text) == (
+        "It moved by \N{MINUS SIGN}0.5 (p = \N{MINUS SIGN}1) from 2016-2022 in a well-known place, id-3."
+    )
+
+
 def test_a_p_value_is_never_printed_as_zero():
     assert wording.p_value(1e-9) == "< 0.001"
     assert wording.p_value(0.0123) == "0.012"

@@ -200,7 +200,8 @@ def sensitivity(evidence: Evidence) -> Block:
 
 
 def _said(values: Mapping[str, Any]) -> str:
-    return str(values.get("sentence") or f"Could not be made: {values.get('failed', 'no reason was kept')}")
+    said = values.get("sentence") or f"Could not be made: {values.get('failed', 'no reason was kept')}"
+    return wording.typeset(str(said))
 
 
 def _trends(found: Mapping[str, Any], outcome: Outcome) -> Sequence[Block]:
@@ -380,7 +381,7 @@ def calibration(evidence: Evidence) -> Block:
         [
             title,
             html.paragraph(card["sentence"]),
-            html.paragraph(judged["sentence"]),
+            html.paragraph(wording.typeset(judged["sentence"])),
             html.paragraph(
                 "Placebo units and the lots of this page are drawn from nearly the same places, so that as judged "
                 "the share of false findings is small almost by construction. The card says nothing about how cities "
@@ -395,7 +396,7 @@ def calibration(evidence: Evidence) -> Block:
 
 def _line(row: Mapping[str, Any]) -> str:
     judged = ", as judged" if row["basis"] == "as_judged" else ""
-    return f"{ESTIMATORS.get(row['estimator'], row['estimator'])}{judged}: {row['sentence']}"
+    return f"{ESTIMATORS.get(row['estimator'], row['estimator'])}{judged}: {wording.typeset(row['sentence'])}"
 
 
 def _percent(share: float | None) -> str:

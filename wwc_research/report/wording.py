@@ -151,7 +151,7 @@ def how_sure(evidence: Evidence) -> str:
             "moderate": "Moderately sure that the two go together.",
             "promising": "A first sign that the two go together, not more.",
         }.get(strength, "Not sure.")
-    return " ".join((sure, *evidence.verdict.because))
+    return typeset(" ".join((sure, *evidence.verdict.because)))
 
 
 def graded(evidence: Evidence) -> str:
