@@ -15,7 +15,7 @@ def run(*words: object):
     [
         (), ("report",), ("data",), ("data", "list"), ("data", "check"), ("data", "compile"), ("panel",),
         ("panel", "build"), ("panel", "describe"), ("estimate",), ("match",), ("evidence",), ("plan",),
-        ("plan", "lock"), ("plan", "check"), ("simulate",), ("simulate", "world"),
+        ("plan", "lock"), ("plan", "check"), ("simulate",), ("simulate", "world"), ("reports", "diff"),
     ],
 )  # fmt: skip
 def test_every_command_explains_itself_with_an_example(words):

@@ -10,6 +10,7 @@ from wwc_research import catalog
 from wwc_research.errors import DataError, InputError
 from wwc_research.evidence.questions import read_plan_file
 from wwc_research.report import batch
+from wwc_research.report.csv_text import text_cell
 
 pytestmark = pytest.mark.notebook
 
@@ -139,5 +140,5 @@ def test_a_project_without_its_template_is_refused(project):
 
 
 def test_text_in_evidence_csv_is_no_formula():
-    assert batch._text_cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
-    assert batch._text_cell("ATT") == "ATT"
+    assert text_cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    assert text_cell("ATT") == "ATT"

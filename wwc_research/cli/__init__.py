@@ -3,13 +3,23 @@
 One module a group of commands; importing them, in the order of the help, registers them.
 """
 
-from wwc_research.cli import figures, pages, evidence, simulating, estimating, matching, scoring  # isort: skip  # order of the help
+from wwc_research.cli import (  # isort: skip  # the order of the help
+    pages,
+    evidence,
+    simulating,
+    estimating,
+    matching,
+    scoring,
+    figures,
+    comparing,
+)
 from wwc_research.cli.app import app, main
 from wwc_research.cli.estimating import ESTIMATOR_NAMES
 
 __all__ = [
     "ESTIMATOR_NAMES",
     "app",
+    "comparing",
     "estimating",
     "evidence",
     "figures",

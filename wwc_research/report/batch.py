@@ -30,6 +30,7 @@ from wwc_research.errors import Faults, listed
 from wwc_research.evidence.panels import ensure_panel
 from wwc_research.evidence.questions import LOCK_FILE, Question, in_one_line, read_plan_file, with_family, workers
 from wwc_research.report import page
+from wwc_research.report.csv_text import text_cell
 
 if TYPE_CHECKING:
     from wwc_research.evidence.evidence import Evidence
@@ -308,16 +309,11 @@ def evidence_csv(found: Sequence[Any]) -> str:
                     **{f"{key}_p_value": adjusted.get(key) for key in ("holm", "romano_wolf", "family")},
                     "verdict": decided.code if decided else None,
                     "grade": decided.grade.strength if decided else None,
-                    "estimand": _text_cell((item.estimate or {}).get("estimand", "")),
-                    "failed": _text_cell(item.failed),
+                    "estimand": text_cell((item.estimate or {}).get("estimand", "")),
+                    "failed": text_cell(item.failed),
                 }
             )
     return buffer.getvalue()
-
-
-def _text_cell(text: str) -> str:
-    """Text that a spreadsheet takes as text and never as a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _write_run(batch: Batch, *, failed: Mapping[str, str], seconds: float) -> None:

@@ -126,7 +126,9 @@ def _svg(axes: Axes) -> bytes:
 
     drawing = cast("Figure", axes.figure)
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "wwc-research", "svg.fonttype": "none", "font.family": "sans-serif"}):
+    with mpl.rc_context(
+        {"svg.hashsalt": "wwc-research", "svg.fonttype": "none", "font.sans-serif": ["DejaVu Sans", "Arial"]}
+    ):
         drawing.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(drawing)
     return _SHAPES.sub(_shortened, buffer.getvalue().decode()).encode()
