@@ -97,3 +97,19 @@ def test_the_lock_pins_every_requirement_with_hashes_and_names_no_registry():
 def test_no_module_is_a_room_without_a_name():
     forbidden = {"utils", "helpers", "common", "misc", "manager"}
     assert [path.name for path in PACKAGE.rglob("*.py") if path.stem in forbidden] == []
+
+
+def test_what_the_readme_says_of_verdicts_stands_in_their_table():
+    table = (ROOT / "benchmarks" / "verdicts.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines() if line[:1] == "|"]
+    families = {row[0]: row[2] for row in rows if len(row) == 8 and row[1].isdigit()}
+    false, error = re.fullmatch(r"([\d.]+) ± ([\d.]+)", families["no effect"]).groups()
+    found = families["effect of 2, constant, in one question"].split(" ±")[0].removesuffix(".0")
+    caught = [row[4].split(" ±")[0] for row in rows if row[0] == "A" and row[1].startswith(("confounded", "diverging"))]
+    caught = [share for share in caught if float(share) > 50]
+    low, high = (f"{float(share):.0f}" for share in (min(caught, key=float), max(caught, key=float)))
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"without any effect {false} % of families" in readme
+    assert f"(± {error}, 120 families)" in readme
+    assert f"was found in {found} %" in readme
+    assert f"in {low} to {high} %" in readme
