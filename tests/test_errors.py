@@ -1,6 +1,7 @@
 import pytest
 
-from wwc_research.errors import DataError, Faults, InputError, listed
+from wwc_research.errors import DataError, EstimationError, Faults, InputError, listed
+from wwc_research.messages import message, said
 
 
 def test_all_faults_of_an_input_are_raised_together():
@@ -18,6 +19,18 @@ def test_no_fault_raises_nothing_and_one_fault_stands_on_one_line():
     faults.add("wrong")
     with pytest.raises(DataError, match=r"^catalog: wrong$"):
         faults.raise_if_any()
+
+
+def test_one_fault_of_an_estimation_and_a_list_in_it_can_be_said_in_another_language():
+    faults = Faults("dose", kind=EstimationError)
+    faults.add(message("no figure for {names}", names=listed(["a", *range(7)])))
+    with pytest.raises(EstimationError) as caught:
+        faults.raise_if_any()
+    kept = said(caught.value)
+    assert kept == "dose: no figure for a, 0, 1, 2, 3 and 3 more"
+    *names, more = kept.values["fault"].values["names"].values["values"]
+    assert names == ["a", "0", "1", "2", "3"]
+    assert more.values == {"n": 3}
 
 
 def test_long_lists_are_cut_and_counted():

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from wwc_research.messages import Message, message
+
 
 class WwcError(Exception):
     """Something the user can put right; the command line prints it and exits with `exit_status`."""
@@ -33,17 +35,13 @@ class ReportError(WwcError):
     exit_status = 1
 
 
-def listed(values: Iterable[object], *, limit: int = 5) -> str:
+def listed(values: Iterable[object], *, limit: int = 5) -> Message:
     """The first `limit` values in plain words, and how many more there are."""
-    texts = [str(value) for value in values]
-    if not texts:
-        return "none"
+    texts = [value if isinstance(value, str) else str(value) for value in values]
     rest = len(texts) - limit
     if rest > 0:
-        return f"{', '.join(texts[:limit])} and {rest:,} more"
-    if len(texts) == 1:
-        return texts[0]
-    return f"{', '.join(texts[:-1])} and {texts[-1]}"
+        return message("{values:list}", values=[*texts[:limit], message("{n:,} more", n=rest)])
+    return message("{values:list}", values=texts)
 
 
 @dataclass(slots=True)
@@ -77,6 +75,7 @@ class Faults:
         if not self._found:
             return
         if len(self._found) == 1:
-            raise self.kind(f"{self.where}: {self._found[0]}")
+            # an estimation error can reach a page, in its reader's language
+            raise self.kind(message("{where}: {fault}", where=self.where, fault=self._found[0]))
         lines = "\n".join(f"  {number}. {text}" for number, text in enumerate(self._found, start=1))
         raise self.kind(f"{self.where}: {len(self._found)} faults\n{lines}")
