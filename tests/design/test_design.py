@@ -9,6 +9,7 @@ from wwc_research import catalog
 from wwc_research.design.design import Design
 from wwc_research.errors import EstimationError, InputError
 from wwc_research.estimators import estimate
+from wwc_research.messages import Message
 
 RAW = Path(__file__).parents[2] / "data" / "raw"
 OUTCOMES = list(catalog.plan().analyses)
@@ -33,6 +34,7 @@ def test_every_row_of_the_window_is_either_kept_or_excluded_with_a_reason(panel,
     sample = planned.sample(panel)
     assert len(sample.frame) + sum(item.rows for item in sample.exclusions) == len(rows)
     assert all(item.reason and item.rows > 0 and item.units > 0 for item in sample.exclusions)
+    assert all(isinstance(item.as_dict()["reason"], Message) for item in sample.exclusions)
     assert np.isfinite(sample.frame["outcome"]).all()
 
 

@@ -138,7 +138,7 @@ def test_differences_are_said_in_words_and_add_up(panel):
     table = lines[2 : 4 + len(found.peers)]
     starts = {line.index(text) for line, text in zip(table[1:], ["certified silver"], strict=False)}
     assert starts == {table[0].index("Certification")}
-    assert any(line.startswith("Never certified means not on the public roster") for line in lines)
+    assert any(line.startswith("Not on the list means not on the public roster") for line in lines)
 
 
 def test_no_city_that_is_alike_is_said_to_be_so(panel):

@@ -14,6 +14,7 @@ import pytest
 from wwc_research.design.sample import Exclusion, Sample
 from wwc_research.errors import EstimationError, InputError
 from wwc_research.estimators import ESTIMATORS, OPTIONS, Estimate, estimate, method_card
+from wwc_research.messages import Message
 
 PANEL_ESTIMATORS = (
     "callaway_santanna",
@@ -139,6 +140,18 @@ def test_exclusions_and_settings_of_the_sample_reach_the_result(staggered, name)
     assert result.settings["outcome"] == "broadband"
     assert result.settings["comparison"] == "not_yet"
     assert (result.n_obs, result.n_units, result.n_treated, result.n_clusters) == (540, 90, 45, 30)
+    assert isinstance(result.as_dict()["estimand"], Message)
+
+
+def test_what_is_left_out_and_warned_of_can_be_said_in_another_language(staggered):
+    treated = staggered.loc[staggered["cohort"].notna(), "unit"].unique()
+    few = staggered.loc[~staggered["unit"].isin(treated[3:])]
+    single = few.iloc[[0]].assign(unit="seen once", cluster="seen once", cohort=np.nan)
+    result = estimate(Sample(frame=pd.concat([few, single])), "imputation").as_dict()
+    assert [item["reason"] for item in result["exclusions"]] == ["unit observed in a single period"]
+    assert result["settings"]["warnings"]
+    assert all(isinstance(text, Message) for text in result["settings"]["warnings"])
+    assert isinstance(result["exclusions"][0]["reason"], Message)
 
 
 @pytest.mark.parametrize("name", PANEL_ESTIMATORS)

@@ -276,8 +276,8 @@ def test_exposed_units_without_a_past_are_counted_out_and_named_when_asked_for()
     frame = world(seed=6)
     frame = frame.assign(cohort=frame["cohort"].mask(frame["unit"].eq("u05"), 1.0))
     result = estimate(Sample(frame=frame), "synthetic_control")
-    assert [(e.reason, e.rows) for e in result.exclusions] == [("exposed, but has 1 waves before exposure", 16)]
-    with pytest.raises(EstimationError, match="u05 has 1 waves before exposure"):
+    assert [(e.reason, e.rows) for e in result.exclusions] == [("exposed, but has 1 wave before exposure", 16)]
+    with pytest.raises(EstimationError, match="u05 has 1 wave before exposure"):
         synthetic_controls(Sample(frame=frame), units=["u05"])
 
 

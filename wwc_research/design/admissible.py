@@ -25,6 +25,7 @@ from wwc_research.design.matching import (
 )
 from wwc_research.design.sample import Exclusion
 from wwc_research.errors import EstimationError, Faults, InputError, listed
+from wwc_research.messages import message, said
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -144,15 +145,23 @@ class Admissible:
         """
         codes = np.unique(self.strata, return_inverse=True)[1].reshape(-1)
         reasons: list[tuple[str, Flags]] = []
-        for side, own, other in ((self.treated, "treated unit", "control"), (~self.treated, "control", "treated unit")):
+        for side, apart, far in (
+            (
+                self.treated,
+                message("treated unit without a control that agrees on the exact covariates"),
+                message("treated unit without a control within the caliper"),
+            ),
+            (
+                ~self.treated,
+                message("control without a treated unit that agrees on the exact covariates"),
+                message("control without a treated unit within the caliper"),
+            ),
+        ):
             met = np.bincount(codes[~side], minlength=codes.max() + 1)[codes] > 0
-            reasons += [
-                (f"{own} without a {other} that agrees on the exact covariates", side & ~met),
-                (f"{own} without a {other} within the caliper", side & met & ~has_partner),
-            ]
+            reasons += [(apart, side & ~met), (far, side & met & ~has_partner)]
         reasons += [
-            ("treated unit whose possible controls were all taken", self.treated & has_partner & ~used),
-            ("control that is nobody's match", ~self.treated & has_partner & ~used),
+            (message("treated unit whose possible controls were all taken"), self.treated & has_partner & ~used),
+            (message("control that is nobody's match"), ~self.treated & has_partner & ~used),
         ]
         counts = [(reason, int((rows & ~used).sum())) for reason, rows in reasons]
         return tuple(Exclusion(reason=reason, rows=count, units=count) for reason, count in counts if count)
@@ -199,7 +208,9 @@ def admissible(
         else:
             coordinates, _ = mahalanobis_coordinates(X, treated=treated, covariance=covariance)
     except EstimationError as error:
-        raise EstimationError(f"covariates {listed(covariates, limit=12)}: {error}") from error
+        raise EstimationError(
+            message("covariates {covariates}: {reason}", covariates=listed(covariates, limit=12), reason=said(error))
+        ) from error
     return Admissible(
         index=frame.index,
         treated=treated,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from wwc_research import inference
 from wwc_research.design.matching import covariate_matrix
 from wwc_research.errors import Faults, InputError, listed
+from wwc_research.messages import Message, counted, message
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -69,22 +70,39 @@ class BalanceVerdict:
     unknown: tuple[str, ...] = ()
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Message:
         """The verdict in words, its threshold in it."""
         if not self.worst and not self.unknown:
-            return "There is no matched comparison."
+            return message("There is no matched comparison.")
+        values: dict[str, Any] = {"largest": self.largest, "worst": self.worst, "limit": self.limit}
         parts = []
-        if self.worst:
-            within = "above" if self.beyond else "within"
+        if self.worst and self.beyond:
             parts.append(
-                f"The largest standardised difference after matching is {self.largest:.3f} ({self.worst}), "
-                f"{within} the limit of {self.limit:g}."
+                message(
+                    "The largest standardised difference after matching is {largest:.3f} ({worst}), above the limit of "
+                    "{limit:g}.",
+                    **values,
+                )
+            )
+        elif self.worst:
+            parts.append(
+                message(
+                    "The largest standardised difference after matching is {largest:.3f} ({worst}), within the limit "
+                    "of {limit:g}.",
+                    **values,
+                )
             )
         if len(self.beyond) > 1:
-            parts.append(f"{len(self.beyond)} covariates are beyond it.")
+            parts.append(
+                counted("{n} covariate is beyond it.", "{n} covariates are beyond it.", n=len(self.beyond)),
+            )
         if self.unknown:
-            parts.append(f"It cannot be told for {listed(self.unknown)}: the spread to measure it by is zero.")
-        return " ".join(parts)
+            parts.append(
+                message(
+                    "It cannot be told for {names}: the spread to measure it by is zero.", names=listed(self.unknown)
+                )
+            )
+        return message("{parts:sentences}", parts=parts)
 
 
 def balance(
@@ -273,8 +291,8 @@ def balance_verdict(
     known: dict[str, float] = {}
     unknown: list[str] = []
     for row in records:
-        name = str(row.get("covariate", row.get("title", "")))
-        name = str(row.get("title", (titles or {}).get(name, name)))
+        code = row.get("covariate", row.get("title", ""))
+        name = row.get("title", (titles or {}).get(code, code))
         value = row["smd_after"]
         if value is not None and math.isfinite(value):
             known[name] = abs(float(value))

@@ -16,6 +16,7 @@ from wwc_research.catalog import Covariate, Geography
 from wwc_research.design.design import UNDATED, Design
 from wwc_research.design.sample import Exclusion
 from wwc_research.errors import EstimationError, listed
+from wwc_research.messages import message
 from wwc_research.panel.panel import Panel
 
 LEVEL, CHANGE = "outcome_level", "outcome_trend"
@@ -52,7 +53,11 @@ def long_difference(panel: Panel, *, design: Design) -> Baseline:
     known = design.treatment.known_through
     if known is not None and max(analysis.post_years) > known:
         raise EstimationError(
-            f"exposures are known through {known} only, and the comparison looks at {listed(analysis.post_years)}"
+            message(
+                "exposures are known through {known} only, and the comparison looks at {post_years}",
+                known=known,
+                post_years=listed(analysis.post_years),
+            )
         )
     units = _units(rows)
     early = rows.loc[rows["time"].isin(analysis.baseline_years)]
@@ -61,7 +66,10 @@ def long_difference(panel: Panel, *, design: Design) -> Baseline:
     units[LEVEL] = _complete_mean(early)
     units[CHANGE] = _slopes(early)
     units["outcome"] = _complete_mean(late) - units[LEVEL]
-    titles = {LEVEL: "The outcome itself, mean of the baseline years", CHANGE: "Its yearly change over them"}
+    titles: dict[str, str] = {
+        LEVEL: message("The outcome itself, mean of the baseline years"),
+        CHANGE: message("Its yearly change over them"),
+    }
     covariates = covariate_table(panel, design=design, names=analysis.covariates, years=analysis.baseline_years)
     return _finished(
         units.join(covariates),
@@ -78,7 +86,13 @@ def cross_section(panel: Panel, *, design: Design, variable: str, year: int) -> 
     """Units with the level of `variable` in one year; there is no history, so no change can be compared."""
     analysis = design.analysis
     if design.treatment.known_through is not None and year > design.treatment.known_through:
-        raise EstimationError(f"exposures are known through {design.treatment.known_through} only, not in {year}")
+        raise EstimationError(
+            message(
+                "exposures are known through {known_through} only, not in {year}",
+                known_through=design.treatment.known_through,
+                year=year,
+            )
+        )
     rows = design.with_analysis(unit="place").unit_years(panel)
     units = _units(rows)
     levels = panel.frame.loc[panel.frame["year"] == year].set_index("place_id")[variable]
@@ -136,13 +150,13 @@ def _finished(
     exposed = units["cohort"].notna() & (units["cohort"] <= last)
     every = {**titles, **{name: catalog.covariates()[name].title for name in columns if name not in titles}}
     rules: list[tuple[str, pd.Series]] = [
-        ("not all figures in the years compared", units["outcome"].isna()),
+        (message("not all figures in the years compared"), units["outcome"].isna()),
         (UNDATED, units["is_undated"].astype(bool)),
-        (f"exposed in {first} or before: no baseline", exposed & (units["cohort"] <= first)),
-        (f"first awarded under another edition, by {last}", exposed & later),
-        (f"exposed soon after {last}", (units["cohort"] > last) & (units["cohort"] <= last + soon)),
+        (message("exposed in {first} or before: no baseline", first=first), exposed & (units["cohort"] <= first)),
+        (message("first awarded under another edition, by {last}", last=last), exposed & later),
+        (message("exposed soon after {last}", last=last), (units["cohort"] > last) & (units["cohort"] <= last + soon)),
     ]
-    rules += [(f"no baseline figure: {every[name]}", units[name].isna()) for name in columns]
+    rules += [(message("no baseline figure: {title}", title=every[name]), units[name].isna()) for name in columns]
     ledger, alive = [], pd.Series(True, index=units.index)
     for reason, drop in rules:
         gone = alive & drop
@@ -152,8 +166,13 @@ def _finished(
     kept = units.loc[alive].assign(treated=exposed.loc[alive])
     if not kept["treated"].any() or kept["treated"].all():
         raise EstimationError(
-            f"{design.outcome.name}: {int(kept['treated'].sum())} exposed and {int((~kept['treated']).sum())} "
-            "comparison units have all baseline figures; both are needed"
+            message(
+                "{outcome}: {n_exposed} exposed and {n_comparison} comparison units have all baseline figures; "
+                "both are needed",
+                outcome=design.outcome.name,
+                n_exposed=int(kept["treated"].sum()),
+                n_comparison=int((~kept["treated"]).sum()),
+            )
         )
     frame = kept.reset_index()[["unit", "label", "cluster", "treated", "outcome", *columns]]
     return Baseline(frame=frame, columns=tuple(columns), titles=every, exclusions=tuple(ledger))

@@ -28,6 +28,7 @@ from wwc_research.design.optimal import least_assignment, pairs_table
 from wwc_research.design.sample import Exclusion
 from wwc_research.design.weighting import Weighting
 from wwc_research.errors import EstimationError, Faults, listed
+from wwc_research.messages import message
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -127,8 +128,8 @@ def cardinality(
             X, rows[chosen[rows]], treated=treated, ratio=ratio, covariance=covariance, strata=strata, index=frame.index
         )
     left_out = {
-        "treated unit outside the largest balanced sample": int((treated & ~chosen).sum()),
-        "control outside the largest balanced sample": int((~treated & ~chosen).sum()),
+        message("treated unit outside the largest balanced sample"): int((treated & ~chosen).sum()),
+        message("control outside the largest balanced sample"): int((~treated & ~chosen).sum()),
     }
     gaps = scaled[chosen & treated].mean(axis=0) - scaled[chosen & ~treated].mean(axis=0)
     weighting = Weighting.of_sets(
@@ -244,10 +245,18 @@ def _largest(
         return answer
     if answer.status == 2:
         raise EstimationError(
-            f"no sample of treated units and controls is balanced within {listed(sorted(set(allowed)))} standard "
-            "deviations. Allow larger differences, or balance fewer covariates."
+            message(
+                "no sample of treated units and controls is balanced within {allowed} standard deviations. Allow "
+                "larger differences, or balance fewer covariates.",
+                allowed=listed(sorted(set(allowed))),
+            )
         )
-    raise EstimationError(f"no balanced sample was found in {time_limit} seconds; allow more, or larger differences.")
+    raise EstimationError(
+        message(
+            "no balanced sample was found in {time_limit} seconds; allow more, or larger differences.",
+            time_limit=time_limit,
+        )
+    )
 
 
 def _paired(

@@ -15,7 +15,9 @@ from wwc_research import catalog
 from wwc_research.catalog import Analysis, Outcome, Treatment
 from wwc_research.design.sample import Exclusion, Sample
 from wwc_research.errors import EstimationError, InputError, listed
+from wwc_research.messages import message
 from wwc_research.panel.panel import Panel
+from wwc_research.sources.observations import FLAG_WORDS
 from wwc_research.standard.regions import region_of_state
 from wwc_research.standard.timing import LEVEL_DOSE, first_exposed_year
 
@@ -26,7 +28,7 @@ Exposure = Literal["own", "neighbours"]
 Roster = Literal["all", "source_only"]
 Undated = Literal["out", "comparison"]
 SURE = "source"
-UNDATED = "known to be exposed, date unknown"
+UNDATED = message("known to be exposed, date unknown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,62 +143,91 @@ class Design:
         missing = frame["outcome"].isna()
         flagged = missing & frame["flag"].ne("")
         gaps = {int(year): why for year, why in self.outcome.gaps.items()}
-        rules = [(f"no figure in any year (the source covers {self.outcome.coverage})", never_seen)]
-        rules += [(f"{year}: {why}", missing & frame["time"].eq(year)) for year, why in sorted(gaps.items())]
+        rules: list[tuple[str, pd.Series]] = [
+            (
+                message("no figure in any year (the source covers {coverage})", coverage=self.outcome.coverage),
+                never_seen,
+            )
+        ]
         rules += [
-            (f"figure removed or withheld: {flag.replace('_', ' ')}", flagged & frame["flag"].eq(flag))
+            (message("{year}: {why}", year=year, why=why), missing & frame["time"].eq(year))
+            for year, why in sorted(gaps.items())
+        ]
+        rules += [
+            (
+                message("figure removed or withheld: {flag}", flag=FLAG_WORDS.get(flag, flag)),
+                flagged & frame["flag"].eq(flag),
+            )
             for flag in sorted(frame.loc[flagged, "flag"].unique())
         ]
-        rules.append(("no figure in this year", missing))
+        rules.append((message("no figure in this year"), missing))
         if self.exposure == "neighbours":
-            rules.append(("exposed itself, or may be: no neighbour of an exposed place", frame["is_own"]))
+            rules.append((message("exposed itself, or may be: no neighbour of an exposed place"), frame["is_own"]))
         if self.undated == "out":
-            rules.append((f"{UNDATED}: neither exposed nor a comparison", frame["is_undated"]))
+            undated = message("known to be exposed, date unknown: neither exposed nor a comparison")
+            rules.append((undated, frame["is_undated"]))
         if self.roster == "source_only":
-            rules.append(("award not documented by a source of its own", frame["is_unsure"]))
+            rules.append((message("award not documented by a source of its own"), frame["is_unsure"]))
         if self.treatment.known_through is not None:
             last = self.treatment.known_through
-            rules.append((f"after {last}, the last year in which every exposure is known", frame["time"] > last))
+            reason = message("after {last}, the last year in which every exposure is known", last=last)
+            rules.append((reason, frame["time"] > last))
         if self.treatment.is_award:
             rules.append(self._later_awards(frame))
             other = frame["is_other_award"].astype(bool)
-            rules.append(("before its exposure, with a city awarded under another edition in the county", other))
+            reason = message("before its exposure, with a city awarded under another edition in the county")
+            rules.append((reason, other))
         if self.treatment.minimum_level:
             rules.append(
                 (
-                    f"certified below {self.treatment.minimum_level}: neither exposed nor a comparison",
+                    message(
+                        "certified below {level}: neither exposed nor a comparison", level=self.treatment.minimum_level
+                    ),
                     frame["is_lower_level"],
                 )
             )
         if self.dose:
-            rules.append(("exposed, and the dose is not known", frame["dose"].isna()))
+            rules.append((message("exposed, and the dose is not known"), frame["dose"].isna()))
         rules.append(
             (
-                "a single year with a figure: no change can be seen",
+                message("a single year with a figure: no change can be seen"),
                 frame.loc[~missing].groupby("unit")["time"].transform("size") < 2,
             )
         )
         first_seen = frame["time"].where(~missing).groupby(frame["unit"]).transform("min")
         past = frame["cohort"] > first_seen + self.analysis.anticipation
-        rules.append(("exposed in or before its first year with a figure: no past", frame["cohort"].notna() & ~past))
+        reason = message("exposed in or before its first year with a figure: no past")
+        rules.append((reason, frame["cohort"].notna() & ~past))
         return rules
 
     def _later_awards(self, frame: pd.DataFrame) -> tuple[str, pd.Series]:
         """Units first awarded under another edition: out of the never exposed, and out of others once awarded."""
-        editions = " or ".join(edition.upper() for edition in self.analysis.editions)
+        editions = [edition.upper() for edition in self.analysis.editions]
         later = frame["is_later_edition"].astype(bool)
         if self.analysis.comparison == "never":
-            return f"first awarded under another edition than {editions}: not never exposed", later
+            reason = message(
+                "first awarded under another edition than {editions:list}: not never exposed", editions=editions
+            )
+            return reason, later
         own = later & (frame["time"] >= frame["cohort"] - self.analysis.anticipation)
-        return f"own years after a first award under another edition than {editions}", own
+        reason = message("own years after a first award under another edition than {editions:list}", editions=editions)
+        return reason, own
 
     def _require_contrast(self, frame: pd.DataFrame) -> None:
         treated = frame["cohort"].notna()
-        what = f"{self.outcome.name} by {self.treatment.name}, {self.analysis.window[0]}-{self.analysis.window[1]}"
+        what = message(
+            "{outcome} by {treatment}, {first}-{last}",
+            outcome=self.outcome.name,
+            treatment=self.treatment.name,
+            first=self.analysis.window[0],
+            last=self.analysis.window[1],
+        )
         if frame.empty or not treated.any():
-            raise EstimationError(f"{what}: no exposed unit has a figure; widen the window or the editions")
+            raise EstimationError(
+                message("{what}: no exposed unit has a figure; widen the window or the editions", what=what)
+            )
         if treated.all() and self.analysis.comparison == "never":
-            raise EstimationError(f"{what}: every unit is exposed; use comparison = not_yet")
+            raise EstimationError(message("{what}: every unit is exposed; use comparison = not_yet", what=what))
 
     def unit_years(self, panel: Panel) -> pd.DataFrame:
         """One row a unit and year with the outcome as analysed, before any exclusion.

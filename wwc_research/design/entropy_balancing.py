@@ -20,6 +20,7 @@ from wwc_research.design.matching import covariate_matrix, note_table_faults
 from wwc_research.design.sample import Exclusion
 from wwc_research.design.weighting import Weighting
 from wwc_research.errors import EstimationError, Faults, listed
+from wwc_research.messages import message
 
 Estimand = Literal["ATT", "ATE"]
 Moments = Literal[1, 2]
@@ -148,7 +149,9 @@ def _terms(matrix: pd.DataFrame, *, moments: int, interactions: bool) -> tuple[F
     """Standardised moments, shape (units, moments), and their names; those that are constant are left out."""
     X, names = _standardised(matrix.to_numpy(dtype=float), [str(name) for name in matrix.columns])
     if not names:
-        raise EstimationError("entropy balancing: no covariate varies. Give covariates that differ between units.")
+        raise EstimationError(
+            message("entropy balancing: no covariate varies. Give covariates that differ between units.")
+        )
     columns, found = [X], list(names)
     if moments == 2:
         several = [position for position in range(len(names)) if len(np.unique(X[:, position])) > 2]
@@ -189,14 +192,29 @@ def _balanced_shares(X: Floats, *, goal: Floats, base: Floats, names: list[str],
             position for position in at_fault if not X[:, position].min() <= goal[position] <= X[:, position].max()
         ]
         named = listed(names[position] for position in (beyond or at_fault))
-        why = "lie beyond every unit to be weighted" if beyond else "lie outside what any mix of them can give"
+        why = (
+            message("lie beyond every unit to be weighted")
+            if beyond
+            else message("lie outside what any mix of them can give")
+        )
         raise EstimationError(
-            f"entropy balancing: no weights balance the covariates; the means aimed at of {named} {why} (short by "
-            f"{gaps.max():.2g} standard deviations at least). Leave these covariates out or ask for fewer moments."
+            message(
+                "entropy balancing: no weights balance the covariates; the means aimed at of {named} {why} "
+                "(short by {gap:.2g} standard deviations at least). Leave these covariates out or ask for fewer "
+                "moments.",
+                named=named,
+                why=why,
+                gap=gaps.max(),
+            )
         )
     raise EstimationError(
-        f"entropy balancing: weights exist but lie at the edge; a largest difference of {gap:.2g} standard deviations "
-        f"is left where {tolerance:g} is allowed. Ask for fewer moments or a wider tolerance."
+        message(
+            "entropy balancing: weights exist but lie at the edge; a largest difference of {gap:.2g} "
+            "standard deviations is left where {tolerance:g} is allowed. Ask for fewer moments or a wider "
+            "tolerance.",
+            gap=gap,
+            tolerance=tolerance,
+        )
     )
 
 
@@ -255,16 +273,17 @@ def _smallest_gaps(X: Floats, goal: Floats) -> Floats:
         1 - whole, A_eq=np.vstack([both, whole]), b_eq=np.append(goal, 1.0), bounds=(0, None), method="highs"
     )
     if found.x is None:
-        raise EstimationError(f"entropy balancing: whether weights exist could not be told ({found.message}).")
+        raise EstimationError(
+            message("entropy balancing: whether weights exist could not be told ({reason}).", reason=found.message)
+        )
     gaps: Floats = np.abs(X.T @ found.x[:n_units] - goal)
     return gaps
 
 
 def _left_out(weights: Floats, treated: Flags) -> tuple[Exclusion, ...]:
-    words = {"control": ~treated, "treated unit": treated}
-    counts = {name: int((weights[side] == 0).sum()) for name, side in words.items()}
-    return tuple(
-        Exclusion(reason=f"{name} with a value that the means aimed at leave no room for", rows=count, units=count)
-        for name, count in counts.items()
-        if count
-    )
+    words = {
+        message("control with a value that the means aimed at leave no room for"): ~treated,
+        message("treated unit with a value that the means aimed at leave no room for"): treated,
+    }
+    counts = {reason: int((weights[side] == 0).sum()) for reason, side in words.items()}
+    return tuple(Exclusion(reason=reason, rows=count, units=count) for reason, count in counts.items() if count)

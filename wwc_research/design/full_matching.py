@@ -19,6 +19,7 @@ from wwc_research.design.matching import Covariance, Distance
 from wwc_research.design.optimal import pairs_table
 from wwc_research.design.weighting import Estimand, Weighting, note_estimand, two_sided
 from wwc_research.errors import EstimationError, Faults
+from wwc_research.messages import message
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -230,7 +231,9 @@ def least_bounded_cover(
         method="highs-ds",
     )
     if answer.x is None:
-        raise EstimationError(f"full matching with bounded sets found no solution: {answer.message}")
+        raise EstimationError(
+            message("full matching with bounded sets found no solution: {reason}", reason=answer.message)
+        )
     chosen = answer.x[:n_edges] > 0.5
     return _stars(rows[chosen], columns[chosen], gaps)
 

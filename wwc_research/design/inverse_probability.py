@@ -19,6 +19,7 @@ from wwc_research.design.propensity import LOGISTIC, propensity
 from wwc_research.design.sample import Exclusion
 from wwc_research.design.weighting import Weighting
 from wwc_research.errors import EstimationError, Faults, listed
+from wwc_research.messages import message, said
 
 Estimand = Literal["ATT", "ATE", "ATO"]
 
@@ -83,7 +84,9 @@ def inverse_probability(
     try:
         score = propensity(X, treated=treated, model=model, folds=folds, generator=generator)
     except EstimationError as error:
-        raise EstimationError(f"covariates {listed(covariates, limit=12)}: {error}") from error
+        raise EstimationError(
+            message("covariates {covariates}: {reason}", covariates=listed(covariates, limit=12), reason=said(error))
+        ) from error
     low, high = trim or (0.0, 1.0)
     kept = (score >= low) & (score <= high)
     _refuse_empty_groups(treated, kept, score, trim)
@@ -103,10 +106,14 @@ def inverse_probability(
         "effective_n_control": effective_sample_size(weights[~treated]),
         "largest_weight_share": max(float(weights[side].max() / weights[side].sum()) for side in (treated, ~treated)),
     }
-    whom = "" if kept.all() or trim is None else f" among units with a propensity of {low:g} to {high:g}"
+    whom: str = estimand
+    if trim is not None and not kept.all():
+        whom = message(
+            "{estimand} among units with a propensity of {low:g} to {high:g}", estimand=estimand, low=low, high=high
+        )
     return Weighting(
         weights=pd.Series(weights, index=frame.index, name="weight"),
-        estimand=f"{estimand}{whom}",
+        estimand=whom,
         method="inverse_probability",
         propensity=pd.Series(score, index=frame.index, name="propensity"),
         exclusions=_trimmed(treated, score, low=low, high=high),
@@ -131,13 +138,26 @@ def _refuse_unusable(
 
 
 def _refuse_empty_groups(treated: Flags, kept: Flags, score: Floats, trim: tuple[float, float] | None) -> None:
-    empty = [name for name, side in (("treated unit", treated), ("control", ~treated)) if not (kept & side).any()]
-    if not empty:
+    empty = [not (kept & side).any() for side in (treated, ~treated)]
+    if not any(empty):
         return
-    spans = [f"{score[side].min():.3g} to {score[side].max():.3g}" for side in (treated, ~treated)]
+    whom = message("treated unit and no control")
+    if not all(empty):
+        whom = message("treated unit") if empty[0] else message("control")
+    low, high = trim or (0.0, 1.0)
     raise EstimationError(
-        f"inverse probability: trimming to {trim} leaves no {' and no '.join(empty)}; the treated have scores of "
-        f"{spans[0]}, the controls {spans[1]}. Trim less, or use fewer covariates."
+        message(
+            "inverse probability: trimming to {low:g} to {high:g} leaves no {whom}; the treated have scores of "
+            "{lowest_treated:.3g} to {highest_treated:.3g}, the controls {lowest:.3g} to {highest:.3g}. Trim less, or "
+            "use fewer covariates.",
+            low=low,
+            high=high,
+            whom=whom,
+            lowest_treated=score[treated].min(),
+            highest_treated=score[treated].max(),
+            lowest=score[~treated].min(),
+            highest=score[~treated].max(),
+        )
     )
 
 
@@ -148,17 +168,23 @@ def _weights(score: Floats, *, treated: Flags, estimand: Estimand, kept: Flags, 
     infinite = divided & (own <= 0)
     if infinite.any():
         raise EstimationError(
-            f"inverse probability: {listed(labels[infinite])} have a propensity of 0 or 1 against their own treatment, "
-            "so that their weights are infinite. Trim, or use fewer covariates or the estimand ATO."
+            message(
+                "inverse probability: {units} have a propensity of 0 or 1 against their own treatment, so that "
+                "their weights are infinite. Trim, or use fewer covariates or the estimand ATO.",
+                units=listed(labels[infinite]),
+            )
         )
     above = {"ATT": 1 - own, "ATE": np.ones(len(own)), "ATO": 1 - own}[estimand]
     whole = np.where(treated, 1.0, above) if estimand == "ATT" else above
     weights = np.where(kept, whole / np.where(divided, own, 1.0), 0.0)
-    for name, side in (("treated units", treated), ("controls", ~treated)):
+    for name, side in ((message("treated units"), treated), (message("controls"), ~treated)):
         if not weights[side].sum() > 0:
             raise EstimationError(
-                f"inverse probability: all {name} weigh 0, so treated and controls have nothing in common. "
-                "Use fewer covariates."
+                message(
+                    "inverse probability: all {name} weigh 0, so treated and controls have nothing in common. Use "
+                    "fewer covariates.",
+                    name=name,
+                )
             )
     return weights
 
@@ -171,9 +197,11 @@ def _commonness(treated: Flags, kept: Flags, estimand: Estimand) -> Floats:
 
 
 def _trimmed(treated: Flags, score: Floats, *, low: float, high: float) -> tuple[Exclusion, ...]:
+    below, above = score < low, score > high
     counts = {
-        f"{name} with a propensity {words}": int((side & outside).sum())
-        for name, side in (("treated unit", treated), ("control", ~treated))
-        for words, outside in ((f"below {low:g}", score < low), (f"above {high:g}", score > high))
+        message("treated unit with a propensity below {low:g}", low=low): int((treated & below).sum()),
+        message("treated unit with a propensity above {high:g}", high=high): int((treated & above).sum()),
+        message("control with a propensity below {low:g}", low=low): int((~treated & below).sum()),
+        message("control with a propensity above {high:g}", high=high): int((~treated & above).sum()),
     }
     return tuple(Exclusion(reason=reason, rows=count, units=count) for reason, count in counts.items() if count)

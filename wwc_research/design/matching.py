@@ -20,6 +20,7 @@ from scipy.special import expit, xlogy
 
 from wwc_research.design.sample import Exclusion
 from wwc_research.errors import EstimationError, Faults, InputError, listed
+from wwc_research.messages import message, said
 
 Distance = Literal["propensity", "mahalanobis"]
 Order = Literal["largest", "closest", "data", "random"]
@@ -33,7 +34,7 @@ Flags = NDArray[np.bool_]
 _DECIMALS: Mapping[Distance, int] = {"propensity": 12, "mahalanobis": 9}
 _TAKEN_BEFORE_NEW_TREE = 256
 _MOST_ASKED = 500
-_NOTHING_VARIES = "no covariate varies, so there is no distance to match on. Give covariates that differ."
+_NOTHING_VARIES = message("no covariate varies, so there is no distance to match on. Give covariates that differ.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +163,10 @@ def propensity_scores(X: Floats, *, treated: Flags) -> Floats:
             fitted: Floats = probability[unit_row]
             return fitted
     raise EstimationError(
-        "the covariates tell treated from untreated units perfectly, so no propensity score exists. "
-        "Use fewer covariates, or mahalanobis distances."
+        message(
+            "the covariates tell treated from untreated units perfectly, so no propensity score exists. Use "
+            "fewer covariates, or mahalanobis distances."
+        )
     )
 
 
@@ -244,7 +247,7 @@ def mahalanobis_coordinates(
     values, vectors = np.linalg.eigh(centred.T @ centred / max(freedom, 1))
     kept = values > 1e-8 * values.max()
     if not kept.any():
-        raise EstimationError("no covariate varies within the groups; use the overall covariance.")
+        raise EstimationError(message("no covariate varies within the groups; use the overall covariance."))
     coordinates = scaled @ (vectors[:, kept] / np.sqrt(values[kept]))
     inverse = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
     scan = scaled @ inverse[int(np.argmax(np.round(np.diag(inverse), 9)))]
@@ -494,7 +497,9 @@ def nearest(
         else:
             coordinates, scan = mahalanobis_coordinates(X, treated=treated, covariance=covariance)
     except EstimationError as error:
-        raise EstimationError(f"covariates {listed(covariates, limit=12)}: {error}") from error
+        raise EstimationError(
+            message("covariates {covariates}: {reason}", covariates=listed(covariates, limit=12), reason=said(error))
+        ) from error
     neighbours = _Neighbours(
         treated,
         coordinates=coordinates,
@@ -678,8 +683,10 @@ def _assembled(
     exclusions = _left_over(neighbours, found, replace=replace)
     if not rows:
         raise EstimationError(
-            f"no treated unit found a match: {listed(item.reason for item in exclusions)}. "
-            "Widen the caliper or match exactly on fewer columns."
+            message(
+                "no treated unit found a match: {reasons}. Widen the caliper or match exactly on fewer columns.",
+                reasons=listed(item.reason for item in exclusions),
+            )
         )
     pairs = pd.DataFrame(rows, columns=["treated", "control", "weight", "distance"])
     weights = pd.Series(0.0, index=frame.index, name="weight")
@@ -692,7 +699,7 @@ def _assembled(
         pairs=pairs,
         weights=weights,
         propensity=propensity,
-        estimand="ATT" if complete else "ATT of the matched treated",
+        estimand="ATT" if complete else message("ATT of the matched treated"),
         with_replacement=replace,
         ties=ties,
         exclusions=exclusions,
@@ -702,9 +709,9 @@ def _assembled(
 
 def _left_over(neighbours: _Neighbours, found: _Found, *, replace: bool) -> tuple[Exclusion, ...]:
     reasons = {
-        "treated unit without a control that agrees on the exact covariates": 0,
-        "treated unit without a control within the caliper": 0,
-        "treated unit whose possible controls were all taken": 0,
+        message("treated unit without a control that agrees on the exact covariates"): 0,
+        message("treated unit without a control within the caliper"): 0,
+        message("treated unit whose possible controls were all taken"): 0,
     }
     stratum, caliper, taken = reasons
     for i in range(len(neighbours.treated)):
@@ -717,5 +724,5 @@ def _left_over(neighbours: _Neighbours, found: _Found, *, replace: bool) -> tupl
         else:
             reasons[taken] += 1
     used = {j for mine in found.values() for j, _ in mine}
-    reasons["control that is nobody's match"] = len(neighbours.controls) - len(used)
+    reasons[message("control that is nobody's match")] = len(neighbours.controls) - len(used)
     return tuple(Exclusion(reason=reason, rows=count, units=count) for reason, count in reasons.items() if count)

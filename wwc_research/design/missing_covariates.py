@@ -14,6 +14,7 @@ import pandas as pd
 
 from wwc_research.design.sample import Exclusion
 from wwc_research.errors import EstimationError, Faults, listed
+from wwc_research.messages import message
 
 Rule = Literal["drop", "impute"]
 
@@ -120,10 +121,15 @@ def _left_out(frame: pd.DataFrame, gaps: Mapping[str, pd.Series]) -> tuple[pd.Da
         lost = kept & gap.to_numpy()
         if lost.any():
             count = int(lost.sum())
-            exclusions.append(Exclusion(reason=f"unit without a value of {name}", rows=count, units=count))
+            exclusions.append(
+                Exclusion(reason=message("unit without a value of {name}", name=name), rows=count, units=count)
+            )
         kept &= ~lost
     if not kept.any():
         raise EstimationError(
-            f"covariates: every unit lacks one of {listed(gaps)}. Use fewer covariates, or fill and mark them."
+            message(
+                "covariates: every unit lacks one of {gaps}. Use fewer covariates, or fill and mark them.",
+                gaps=listed(gaps),
+            )
         )
     return frame.loc[kept], tuple(exclusions)

@@ -5,8 +5,8 @@ In: a `Panel`, the catalog's covariates and years. Out: frozen `Peers`; nothing 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +21,7 @@ from wwc_research.design.baseline import characteristics
 from wwc_research.design.matching import mahalanobis_coordinates
 from wwc_research.design.sample import Exclusion
 from wwc_research.errors import EstimationError, InputError, listed
+from wwc_research.messages import counted, message
 from wwc_research.panel.panel import Panel
 
 Status = Literal["certified", "never", "undated"]
@@ -190,37 +191,125 @@ def find_peers(
     EstimationError
         Where too few cities have the figures, or the city has none.
     """
-    if count < 1:
-        raise InputError(f"count = {count}; it counts peers, 1 or more")
-    chosen = None if outcome is None else catalog.outcome(outcome)
-    names, window = _asked_for(chosen, years)
-    fixed = panel.frame.drop_duplicates("place_id").set_index("place_id")
-    if place_id not in fixed.index:
-        raise InputError(f"place {place_id} is not in the panel, which holds places of 30,000 people and more")
-    exposure = catalog.treatment(treatment)
-    if exposure.kind != "dated":
-        raise InputError(f"{treatment} is not dated, so nothing can be said to come before it")
-    known = {
-        place: _certification(row, treatment) for place, row in zip(fixed.index, fixed.to_dict("records"), strict=True)
-    }
-    labels = {str(place): str(label) for place, label in fixed["label"].items()}
-    _refuse_late(labels[place_id], known, place_id=place_id, last=max(window), exposure=exposure.title)
-    table = characteristics(panel, unit="place", names=names, years=window).reindex(fixed.index)
-    if chosen is not None:
-        table[chosen.name] = _mean_level(panel, chosen, years=window)
-    table, missing = _comparable(table, panel, place_id=place_id, label=labels[place_id], years=window)
-    whole, exclusions = _without_unusable(table, known, place_id=place_id, last=max(window))
-    return _ranked(
-        whole,
-        labels,
-        known,
-        place_id=place_id,
-        count=count,
-        years=window,
-        outcome=chosen,
-        exclusions=exclusions,
-        missing=missing,
-    )
+    comparison = _Comparison.of(panel, count=count, outcome=outcome, years=years, treatment=treatment)
+    return comparison.peers_of(place_id)
+
+
+def find_all_peers(
+    panel: Panel, *, place_ids: Iterable[str], count: int = 10
+) -> dict[str, Peers | InputError | EstimationError]:
+    """What `find_peers` gives for each of many cities without an outcome, or the error where it gives none.
+
+    What the cities share is worked out once: a thousand of them take seconds.
+    """
+    comparison = _Comparison.of(panel, count=count)
+    found: dict[str, Peers | InputError | EstimationError] = {}
+    for place_id in place_ids:
+        try:
+            found[place_id] = comparison.peers_of(place_id)
+        except (InputError, EstimationError) as error:
+            found[place_id] = error
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Comparison:
+    """What all cities asked about have in common; `spaces` keeps distances by the characteristics compared."""
+
+    panel: Panel
+    count: int
+    outcome: Outcome | None
+    years: tuple[int, ...]
+    exposure: str
+    known: Mapping[str, Certification]
+    labels: Mapping[str, str]
+    table: pd.DataFrame
+    spaces: dict[tuple[str, ...], tuple[_Space, tuple[Exclusion, ...]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        panel: Panel,
+        *,
+        count: int,
+        outcome: str | None = None,
+        years: Sequence[int] | None = None,
+        treatment: str = "certification",
+    ) -> _Comparison:
+        if count < 1:
+            raise InputError(f"count = {count}; it counts peers, 1 or more")
+        chosen = None if outcome is None else catalog.outcome(outcome)
+        names, window = _asked_for(chosen, years)
+        exposure = catalog.treatment(treatment)
+        if exposure.kind != "dated":
+            raise InputError(f"{treatment} is not dated, so nothing can be said to come before it")
+        fixed = panel.frame.drop_duplicates("place_id").set_index("place_id")
+        rows = zip(fixed.index, fixed.to_dict("records"), strict=True)
+        table = characteristics(panel, unit="place", names=names, years=window).reindex(fixed.index)
+        if chosen is not None:
+            table[chosen.name] = _mean_level(panel, chosen, years=window)
+        return cls(
+            panel=panel,
+            count=count,
+            outcome=chosen,
+            years=window,
+            exposure=exposure.title,
+            known={place: _certification(row, treatment) for place, row in rows},
+            labels={str(place): str(label) for place, label in fixed["label"].items()},
+            table=table,
+        )
+
+    def peers_of(self, place_id: str) -> Peers:
+        """The peers of one place; see `find_peers` for the errors."""
+        if place_id not in self.labels:
+            raise InputError(f"place {place_id} is not in the panel, which holds places of 30,000 people and more")
+        label, last = self.labels[place_id], max(self.years)
+        _refuse_late(label, self.known, place_id=place_id, last=last, exposure=self.exposure)
+        table, missing = _comparable(self.table, self.panel, place_id=place_id, label=label, years=self.years)
+        key = tuple(table.columns)
+        if key not in self.spaces:
+            whole, exclusions = _without_unusable(table, self.known, last=last)
+            self.spaces[key] = (_Space.of(whole), exclusions)
+        space, exclusions = self.spaces[key]
+        return _ranked(
+            space,
+            self.labels,
+            self.known,
+            place_id=place_id,
+            count=self.count,
+            years=self.years,
+            outcome=self.outcome,
+            exclusions=exclusions,
+            missing=missing,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Space:
+    """Cities with all figures as points: `shown` in the units of the panel, `pairs` all distances in order."""
+
+    places: pd.Index
+    columns: tuple[str, ...]
+    values: Floats
+    shown: Floats
+    coordinates: Floats
+    pairs: Floats
+    spread: Floats
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> _Space:
+        X = table.to_numpy(dtype=float)
+        nobody = np.zeros(len(X), dtype=bool)
+        coordinates, _ = mahalanobis_coordinates(X, treated=nobody, covariance="overall")
+        return cls(
+            places=table.index,
+            columns=tuple(table.columns),
+            values=X,
+            shown=_in_panel_units(table),
+            coordinates=coordinates,
+            pairs=np.sort(pdist(coordinates)),
+            spread=X.std(axis=0, ddof=1),
+        )
 
 
 def _asked_for(outcome: Outcome | None, years: Sequence[int] | None) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -263,13 +352,26 @@ def _refuse_late(label: str, known: Mapping[str, Certification], *, place_id: st
     own, first = known[place_id], _first_exposure(known)
     if own.since is not None and own.since <= last:
         raise InputError(
-            f"{label} counts as exposed to {exposure} from {own.since}; figures of {last} may follow from it. "
-            f"Choose {own.since - 1} or before."
+            message(
+                "{label} counts as exposed to {exposure} from {since}; figures of {last} may follow from it. Choose "
+                "{before} or before.",
+                label=label,
+                exposure=exposure,
+                since=own.since,
+                last=last,
+                before=own.since - 1,
+            )
         )
     if own.status == "undated" and last >= first:
         raise InputError(
-            f"{label} is known to be exposed to {exposure}, date unknown; figures of {last} may follow from it. "
-            f"Choose {first - 1} or before, when no city was."
+            message(
+                "{label} is known to be exposed to {exposure}, date unknown; figures of {last} may follow from it. "
+                "Choose {before} or before, when no city was.",
+                label=label,
+                exposure=exposure,
+                last=last,
+                before=first - 1,
+            )
         )
 
 
@@ -296,13 +398,19 @@ def _comparable(
             catalog.covariates()[name].variables if name in catalog.covariates() else (catalog.outcome(name).variable,)
         )
         column = panel.column(variables[0])
-        whose = f"for {label}" if table[name].notna().any() else "for any city"
+        said = {"title": _title(name), "when": when, "first": column.first_year, "last": column.last_year}
         missing.append(
-            f"{_title(name)}: no figure {whose} in {when} (the panel has {column.first_year}-{column.last_year})"
+            message("{title}: no figure for {label} in {when} (the panel has {first}-{last})", label=label, **said)
+            if table[name].notna().any()
+            else message("{title}: no figure for any city in {when} (the panel has {first}-{last})", **said)
         )
     kept = table.loc[:, table.loc[place_id].notna()]
     if kept.empty:
-        raise EstimationError(f"{label} cannot be compared in {when}. {'; '.join(missing)}")
+        raise EstimationError(
+            message(
+                "{label} cannot be compared in {when}. {missing:semicolons}", label=label, when=when, missing=missing
+            )
+        )
     return kept, tuple(missing)
 
 
@@ -315,16 +423,16 @@ def _title(name: str) -> str:
 
 
 def _without_unusable(
-    table: pd.DataFrame, known: Mapping[str, Certification], *, place_id: str, last: int
+    table: pd.DataFrame, known: Mapping[str, Certification], *, last: int
 ) -> tuple[pd.DataFrame, tuple[Exclusion, ...]]:
     """Cities with all figures that were not exposed by `last`, and how many are not such."""
     since = pd.Series({place: item.since for place, item in known.items()}, dtype=float).reindex(table.index)
     undated = pd.Series({place: item.status == "undated" for place, item in known.items()}).reindex(table.index)
     rules = [
-        (f"exposed in {last} or before: its figures may follow from it", since <= last),
-        ("known to be exposed, date unknown", undated & (last >= _first_exposure(known))),
+        (message("exposed in {last} or before: its figures may follow from it", last=last), since <= last),
+        (message("known to be exposed, date unknown"), undated & (last >= _first_exposure(known))),
     ]
-    rules += [(f"no figure for {_words(name).noun}", table[name].isna()) for name in table.columns]
+    rules += [(message("no figure: {title}", title=_title(name)), table[name].isna()) for name in table.columns]
     ledger, alive = [], pd.Series(True, index=table.index)
     for reason, drop in rules:
         gone = alive & drop
@@ -333,16 +441,26 @@ def _without_unusable(
             alive &= ~gone
     kept = table.loc[alive]
     if len(kept) < FEWEST_CITIES:
-        lost = listed([f"{item.units} cities: {item.reason}" for item in ledger], limit=8)
+        lost = listed(
+            (
+                counted("{n} city: {reason}", "{n} cities: {reason}", n=item.units, reason=item.reason)
+                for item in ledger
+            ),
+            limit=8,
+        )
         raise EstimationError(
-            f"only {len(kept) - 1} other cities have all figures, too few to say who is alike (left out: {lost}). "
-            "Choose other years, or no outcome."
+            message(
+                "only {n_cities} other cities have all figures, too few to say who is alike (left out: {lost}). "
+                "Choose other years, or no outcome.",
+                n_cities=len(kept) - 1,
+                lost=lost,
+            )
         )
     return kept, tuple(ledger)
 
 
 def _ranked(
-    table: pd.DataFrame,
+    space: _Space,
     labels: Mapping[str, str],
     known: Mapping[str, Certification],
     *,
@@ -353,28 +471,22 @@ def _ranked(
     exclusions: tuple[Exclusion, ...],
     missing: tuple[str, ...],
 ) -> Peers:
-    X = table.to_numpy(dtype=float)
-    nobody = np.zeros(len(X), dtype=bool)
-    coordinates, _ = mahalanobis_coordinates(X, treated=nobody, covariance="overall")
-    own = int(table.index.get_loc(place_id))
-    distance = np.sqrt(np.square(coordinates - coordinates[own]).sum(axis=1))
-    pairs = np.sort(pdist(coordinates))
-    spread = X.std(axis=0, ddof=1)
-    gaps = (X - X[own]) / np.where(spread > 0, spread, np.nan)
-    shown = _in_panel_units(table)
-    order = [k for k in np.lexsort((table.index.to_numpy(), distance)) if k != own]
+    own, spread, shown = int(space.places.get_loc(place_id)), space.spread, space.shown
+    distance = np.sqrt(np.square(space.coordinates - space.coordinates[own]).sum(axis=1))
+    gaps = (space.values - space.values[own]) / np.where(spread > 0, spread, np.nan)
+    order = [k for k in np.lexsort((space.places.to_numpy(), distance)) if k != own]
     others = np.sort(distance[order])
     peers = tuple(
         Peer(
             rank=rank,
-            place_id=str(table.index[k]),
-            label=labels[table.index[k]],
+            place_id=str(space.places[k]),
+            label=labels[space.places[k]],
             distance=float(distance[k]),
             nearer_than_cities_share=_share_above(others, float(distance[k])),
-            nearer_than_pairs_share=_share_above(pairs, float(distance[k])),
-            values=dict(zip(table.columns, map(float, shown[k]), strict=True)),
-            gaps=dict(zip(table.columns, map(float, gaps[k]), strict=True)),
-            certification=known[table.index[k]],
+            nearer_than_pairs_share=_share_above(space.pairs, float(distance[k])),
+            values=dict(zip(space.columns, map(float, shown[k]), strict=True)),
+            gaps=dict(zip(space.columns, map(float, gaps[k]), strict=True)),
+            certification=known[space.places[k]],
         )
         for rank, k in enumerate(order[:count], start=1)
     )
@@ -382,7 +494,7 @@ def _ranked(
         Characteristic(
             name=name, title=_title(name), words=_words(name), value=float(shown[own, at]), spread=float(spread[at])
         )
-        for at, name in enumerate(table.columns)
+        for at, name in enumerate(space.columns)
     )
     return Peers(
         place_id=place_id,
@@ -392,7 +504,7 @@ def _ranked(
         outcome=outcome.name if outcome is not None else "",
         characteristics=things,
         peers=peers,
-        n_compared=len(table) - 1,
+        n_compared=len(space.places) - 1,
         exclusions=exclusions,
         missing=missing,
     )
@@ -420,5 +532,5 @@ def _words(name: str) -> Words:
     entry = catalog.outcome(name)
     is_share = entry.variable.endswith("_share")
     said_as: Literal["points", "percent"] = "points" if is_share and entry.transform == "none" else "percent"
-    head = f"{entry.title} %" if said_as == "points" else entry.title
-    return Words(name=name, head=head, noun=entry.title[0].lower() + entry.title[1:], said_as=said_as)
+    head = message("{title} %", title=entry.title) if said_as == "points" else entry.title
+    return Words(name=name, head=head, noun=entry.title, said_as=said_as)

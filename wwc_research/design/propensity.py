@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from wwc_research.design.matching import propensity_scores
 from wwc_research.errors import EstimationError, InputError
+from wwc_research.messages import message
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -70,7 +71,11 @@ def propensity(
     smaller = int(min(treated.sum(), (~treated).sum()))
     if smaller < 2:
         raise EstimationError(
-            f"propensity model {model!r}: cross-fitting needs 2 units or more in each group; use {LOGISTIC!r}."
+            message(
+                "propensity model {model!r}: cross-fitting needs 2 units or more in each group; use {plain!r}.",
+                model=model,
+                plain=LOGISTIC,
+            )
         )
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -80,7 +85,11 @@ def propensity(
     except ValueError as error:
         reason = str(error).strip().splitlines()[-1]
         raise EstimationError(
-            f"propensity model {model!r} cannot be fitted to these covariates ({reason}); use another."
+            message(
+                "propensity model {model!r} cannot be fitted to these covariates ({reason}); use another.",
+                model=model,
+                reason=reason,
+            )
         ) from error
     scores: Floats = np.asarray(found, dtype=float)[:, 1]
     return scores

@@ -13,6 +13,7 @@ import pandas as pd
 
 from wwc_research.design.sample import Exclusion, Sample
 from wwc_research.errors import EstimationError, InputError
+from wwc_research.messages import message
 
 EARTH_KM = 6371.0  # mean radius
 Floats = npt.NDArray[np.float64]
@@ -44,13 +45,13 @@ def ring(sample: Sample, units: pd.DataFrame, *, inner_km: float, outer_km: floa
         raise InputError(f"inner_km = {inner_km}, outer_km = {outer_km}, far_km = {far_km} should rise")
     frame = sample.frame.loc[sample.frame["cohort"].isna()].reset_index(drop=True)
     if "latitude" not in frame:
-        raise EstimationError("the units have no coordinates, so no distance is known")
+        raise EstimationError(message("the units have no coordinates, so no distance is known"))
     own = frame.drop_duplicates("unit").set_index("unit")
     later = units["is_later_edition"].astype(bool)
     dated = units.loc[units["cohort"].notna() & ~later & units["latitude"].notna()]
     apart = _distances(own, dated)
     if not apart.size:
-        raise EstimationError("no exposed place has coordinates, or no unit is left unexposed")
+        raise EstimationError(message("no exposed place has coordinates, or no unit is left unexposed"))
     nearest = apart.min(axis=1)
     cohorts = np.where(apart <= outer_km, dated["cohort"].to_numpy(dtype=float), np.inf).min(axis=1)
     in_ring, is_far = (nearest > inner_km) & (nearest <= outer_km), nearest > far_km
@@ -85,11 +86,23 @@ def _dealt(sample: Sample, frame: pd.DataFrame, *, facts: pd.DataFrame, inner_km
     last = rows["time"].where(kept).groupby(rows["unit"]).transform("max")
     kept &= ~exposed | (rows["cohort"] > first + sample.anticipation) & (rows["cohort"] <= last)
     if not (kept & exposed).any() or not (kept & ~exposed).any():
-        missing = "unit in the ring with years before and after" if (kept & ~exposed).any() else "unit far from all"
-        raise EstimationError(f"{inner_km:g} to {outer_km:g} km: no {missing}")
+        missing = (
+            message("unit in the ring with years before and after")
+            if (kept & ~exposed).any()
+            else message("unit far from all")
+        )
+        raise EstimationError(
+            message(
+                "{inner_km:g} to {outer_km:g} km: no {missing}", inner_km=inner_km, outer_km=outer_km, missing=missing
+            )
+        )
     gone = rows.loc[~kept]
     lost = Exclusion(
-        reason=f"neither {inner_km:g} to {outer_km:g} km from an exposed place nor far from all",
+        reason=message(
+            "neither {inner_km:g} to {outer_km:g} km from an exposed place nor far from all",
+            inner_km=inner_km,
+            outer_km=outer_km,
+        ),
         rows=len(gone),
         units=int(gone["unit"].nunique()),
     )

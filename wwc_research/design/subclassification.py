@@ -19,6 +19,7 @@ from wwc_research.design.matching import (
 )
 from wwc_research.design.weighting import Estimand, Weighting, note_estimand
 from wwc_research.errors import EstimationError, Faults, listed
+from wwc_research.messages import message, said
 
 
 def subclassification(
@@ -77,7 +78,9 @@ def subclassification(
         X = covariate_matrix(frame, covariates=covariates).to_numpy()
         score = unit_scores(X, treated=treated, given=scores, index=frame.index)
     except EstimationError as error:
-        raise EstimationError(f"covariates {listed(covariates, limit=12)}: {error}") from error
+        raise EstimationError(
+            message("covariates {covariates}: {reason}", covariates=listed(covariates, limit=12), reason=said(error))
+        ) from error
     spoken_of = score[treated] if estimand == "ATT" else score
     cuts = np.quantile(spoken_of, np.linspace(0, 1, subclasses + 1)[1:-1])
     # equal scores differ from a quantile between them in the last bit at most

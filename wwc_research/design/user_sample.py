@@ -13,6 +13,7 @@ import pandas as pd
 
 from wwc_research.design.sample import Comparison, Exclusion, Sample
 from wwc_research.errors import Faults, listed
+from wwc_research.messages import counted, message
 from wwc_research.panel.files import covariate_names, read_panel
 
 FEW_TREATED = 10
@@ -126,10 +127,14 @@ def _without_always_treated(frame: pd.DataFrame, *, anticipation: int) -> tuple[
     always = frame["cohort"] <= first + anticipation
     if not always.any():
         return frame, []
-    reason = f"treated in the first period ({first:g}) or before, so without a baseline"
+    reason = message("treated in the first period ({first:g}) or before, so without a baseline", first=first)
     if anticipation:
-        within = f"{anticipation} period{'s' * (anticipation > 1)} of the first ({first:g})"
-        reason = f"treated within {within}, so without a baseline"
+        reason = counted(
+            "treated within {n} period of the first ({first:g}), so without a baseline",
+            "treated within {n} periods of the first ({first:g}), so without a baseline",
+            n=anticipation,
+            first=first,
+        )
     units = int(frame.loc[always, "unit"].nunique())
     return frame.loc[~always], [Exclusion(reason=reason, rows=int(always.sum()), units=units)]
 
@@ -172,15 +177,23 @@ def _note_single(frame: pd.DataFrame, *, sound: frozenset[str], faults: Faults) 
 
 def _warnings(frame: pd.DataFrame) -> list[str]:
     """What a reader must know about who is treated, in sentences."""
-    warnings = []
+    warnings: list[str] = []
     cohorts = frame.drop_duplicates("unit")["cohort"]
     treated = int(cohorts.notna().sum())
     if treated < FEW_TREATED:
-        consequence = "so the interval is too narrow and the p-value too low"
-        warnings.append(f"only {treated} treated units: clustered standard errors are too small, {consequence}")
+        warnings.append(
+            message(
+                "only {n_treated} treated units: clustered standard errors are too small, so the interval is too "
+                "narrow and the p-value too low",
+                n_treated=treated,
+            )
+        )
     if treated and treated == len(cohorts):
         warnings.append(
-            "no unit is never treated, so the last cohorts serve as comparison until they start, and effects after "
-            f"the last start ({cohorts.max():g}) cannot be seen"
+            message(
+                "no unit is never treated, so the last cohorts serve as comparison until they start, and effects "
+                "after the last start ({last_start:g}) cannot be seen",
+                last_start=cohorts.max(),
+            )
         )
     return warnings

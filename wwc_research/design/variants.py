@@ -12,6 +12,7 @@ import pandas as pd
 
 from wwc_research.design.sample import Exclusion, Sample
 from wwc_research.errors import EstimationError
+from wwc_research.messages import message
 
 
 def without(sample: Sample, drop: pd.Series, *, reason: str) -> Sample:
@@ -25,14 +26,20 @@ def without(sample: Sample, drop: pd.Series, *, reason: str) -> Sample:
     gone, frame = sample.frame.loc[drop], sample.frame.loc[~drop]
     treated = frame["cohort"].notna()
     if not treated.any() or (treated.all() and sample.comparison == "never"):
-        raise EstimationError(f"{reason}: no {'comparison' if treated.any() else 'exposed'} unit is left")
+        raise EstimationError(
+            message("{reason}: no comparison unit is left", reason=reason)
+            if treated.any()
+            else message("{reason}: no exposed unit is left", reason=reason)
+        )
     ledger = (Exclusion(reason=reason, rows=len(gone), units=int(gone["unit"].nunique())),) if len(gone) else ()
     return replace(sample, frame=frame.reset_index(drop=True), exclusions=(*sample.exclusions, *ledger))
 
 
 def without_cohort(sample: Sample, cohort: float) -> Sample:
     """The sample less the units first exposed in `cohort`."""
-    return without(sample, sample.frame["cohort"] == cohort, reason=f"first exposed in {cohort:.0f}")
+    return without(
+        sample, sample.frame["cohort"] == cohort, reason=message("first exposed in {cohort:.0f}", cohort=cohort)
+    )
 
 
 def donut(sample: Sample) -> Sample:
@@ -41,20 +48,20 @@ def donut(sample: Sample) -> Sample:
     The year before is then one that may already have responded, so that no estimator takes it for its base.
     """
     distance = sample.frame["time"] - sample.frame["cohort"]
-    kept = without(sample, distance.isin([-1, 0]), reason="the year of exposure or the year before")
+    kept = without(sample, distance.isin([-1, 0]), reason=message("the year of exposure or the year before"))
     return replace(kept, anticipation=max(sample.anticipation, 1))
 
 
 def without_neighbours(sample: Sample, counties: Collection[str]) -> Sample:
     """The sample less the comparison places of the counties named, in which another place is exposed."""
     drop = sample.frame["cohort"].isna() & sample.frame["cluster"].isin(list(counties))
-    return without(sample, drop, reason="comparison place with an exposed place in its county")
+    return without(sample, drop, reason=message("comparison place with an exposed place in its county"))
 
 
 def weighted_by_people(sample: Sample) -> Sample:
     """Rows weighted by the unit's median population; units without one are left out and counted."""
     people = sample.frame.groupby("unit")["people"].transform("median")
-    known = without(sample, people.isna(), reason="no population to weight by")
+    known = without(sample, people.isna(), reason=message("no population to weight by"))
     weights = people[people.notna()].to_numpy(dtype=float)
     return replace(known, frame=known.frame.assign(weight=weights / weights.mean()))
 
@@ -73,9 +80,9 @@ def by_county(sample: Sample) -> Sample:
     """
     frame = sample.frame
     complete = frame.groupby("unit")["time"].transform("size") == frame["time"].nunique()
-    kept = without(sample, ~complete, reason="a place without a figure in every year")
+    kept = without(sample, ~complete, reason=message("a place without a figure in every year"))
     people = kept.frame.groupby("unit")["people"].transform("median")
-    kept = without(kept, people.isna(), reason="no population to weight by")
+    kept = without(kept, people.isna(), reason=message("no population to weight by"))
     rows = kept.frame.assign(share=kept.frame.groupby("unit")["people"].transform("median"))
     rows = rows.assign(total=rows["outcome"] * rows["share"])
     counties = rows.groupby(["cluster", "time"], as_index=False).agg(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from wwc_research.design.matching import Matches
 from wwc_research.design.sample import Exclusion
 from wwc_research.errors import EstimationError, Faults, InputError, listed
+from wwc_research.messages import message
 
 Estimand = Literal["ATT", "ATE"]
 
@@ -23,7 +24,10 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-_WORDS: Mapping[Estimand, str] = {"ATT": "ATT of the matched treated", "ATE": "ATE of the matched units"}
+_WORDS: Mapping[Estimand, str] = {
+    "ATT": message("ATT of the matched treated"),
+    "ATE": message("ATE of the matched units"),
+}
 
 
 def note_estimand(faults: Faults, estimand: str) -> None:
@@ -166,8 +170,12 @@ class Weighting:
         """
         if not (codes >= 0).any():
             raise EstimationError(
-                f"{method}: no set has both treated and untreated units: {listed(item.reason for item in exclusions)}. "
-                "Match on fewer covariates, or less finely."
+                message(
+                    "{method}: no set has both treated and untreated units: {reasons}. Match on fewer covariates, or "
+                    "less finely.",
+                    method=method,
+                    reasons=listed(item.reason for item in exclusions),
+                )
             )
         numbered = np.full(len(codes), -1, dtype=np.int64)
         numbered[codes >= 0] = pd.factorize(codes[codes >= 0])[0]
@@ -211,8 +219,8 @@ class Weighting:
         """
         codes = two_sided(strata, treated=treated)
         counts = {
-            "treated unit in a stratum without controls": int((treated & (codes < 0)).sum()),
-            "control in a stratum without treated units": int((~treated & (codes < 0)).sum()),
+            message("treated unit in a stratum without controls"): int((treated & (codes < 0)).sum()),
+            message("control in a stratum without treated units"): int((~treated & (codes < 0)).sum()),
         }
         return cls.of_sets(
             codes,

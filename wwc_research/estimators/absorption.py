@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wwc_research.errors import EstimationError
+from wwc_research.messages import message
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -120,8 +121,12 @@ def _absorb_by_conjugate_gradients(
         direction = step + np.where(norm > 0, updated / np.where(norm > 0, norm, 1.0), 0.0) * direction
         norm = updated
     raise EstimationError(
-        f"fixed effects: not absorbed to {tolerance:g} after {max_steps:,} steps; the panel falls into parts "
-        "that hardly touch: estimate them one by one, or use fewer effects."
+        message(
+            "fixed effects: not absorbed to {tolerance:g} after {max_steps:,} steps; the panel falls into "
+            "parts that hardly touch: estimate them one by one, or use fewer effects.",
+            tolerance=tolerance,
+            max_steps=max_steps,
+        )
     )
 
 

@@ -76,6 +76,7 @@ from wwc_research.estimators.options import Option, checked
 from wwc_research.estimators.rows import Mask, Rows, read_rows
 from wwc_research.estimators.two_by_two import ADJUSTMENTS, Adjustment
 from wwc_research.inference import NAN
+from wwc_research.messages import counted, message
 
 __all__ = ["NAME", "OPTIONS", "Aggregate", "aggregate", "estimate", "group_time_effects"]
 
@@ -125,10 +126,10 @@ OPTIONS = (
     ),
 )
 _ESTIMANDS = {
-    "simple": "effect on the exposed, averaged over cohorts and times after exposure by cohort size",
-    "group": "effect on the exposed, averaged within each cohort, then over cohorts by size",
-    "calendar": "effect on the exposed, averaged over cohorts at each time, then over times",
-    "dynamic": "effect on the exposed, averaged over cohorts at each event time, then over event times",
+    "simple": message("effect on the exposed, averaged over cohorts and times after exposure by cohort size"),
+    "group": message("effect on the exposed, averaged within each cohort, then over cohorts by size"),
+    "calendar": message("effect on the exposed, averaged over cohorts at each time, then over times"),
+    "dynamic": message("effect on the exposed, averaged over cohorts at each event time, then over event times"),
 }
 _CONVENTIONS: dict[str, str] = {
     "analytic": "influence functions summed by cluster, normal",
@@ -335,9 +336,14 @@ def _balanced(effects: GroupTimeEffects, *, until: int) -> Mask:
     ]
     if not whole:
         raise EstimationError(
-            f"{NAME}: no cohort has an effect at every event time from 0 to {until}; the last time is {last:.0f} and "
-            f"the cohorts are {listed([f'{cohort:.0f}' for cohort in np.unique(effects.cohort)], limit=20)}. Take a "
-            "smaller balance_at."
+            message(
+                "{estimator}: no cohort has an effect at every event time from 0 to {until}; the last time is "
+                "{last:.0f} and the cohorts are {cohorts}. Take a smaller balance_at.",
+                estimator=NAME,
+                until=until,
+                last=last,
+                cohorts=listed([f"{cohort:.0f}" for cohort in np.unique(effects.cohort)], limit=20),
+            )
         )
     kept = np.isin(effects.cohort, whole) & (event_time <= until) & (event_time >= until - last + first)
     return np.asarray(kept, dtype=bool)
@@ -428,7 +434,11 @@ def _refuse_numbers_out_of_range(*, balance_at: int | None, draws: int | None, s
 def _estimand(aggregation: Aggregation, balance_at: int | None) -> str:
     if aggregation != "dynamic" or balance_at is None:
         return _ESTIMANDS[aggregation]
-    return f"{_ESTIMANDS['dynamic']} up to {balance_at}, for the cohorts that have them all"
+    return message(
+        "effect on the exposed, averaged over cohorts at each event time, then over event times up to {balance_at}, "
+        "for the cohorts that have them all",
+        balance_at=balance_at,
+    )
 
 
 def _distinct(codes: Codes) -> int:
@@ -437,7 +447,7 @@ def _distinct(codes: Codes) -> int:
 
 def _unused(rows: Rows, effects: GroupTimeEffects) -> Rows:
     """The rows that are in some cell, with the others counted out."""
-    return rows.without(~effects.is_used, reason="never observed in both periods of a comparison")
+    return rows.without(~effects.is_used, reason=message("never observed in both periods of a comparison"))
 
 
 def _event_terms(dynamic: Aggregate, errors: _Errors) -> tuple[EventTerm, ...]:
@@ -491,19 +501,32 @@ def _warnings(effects: GroupTimeEffects, *, pre_trend: PreTrend) -> Iterator[str
     size = {cohort: _cohort_size(effects, cohort) for cohort in np.unique(effects.cohort)}
     for cohort, n in size.items():
         if n < FEW_UNITS:
-            yield f"cohort {cohort:.0f} has {n} exposed unit{'s' * (n > 1)}: its standard errors are too small."
+            yield counted(
+                "cohort {cohort:.0f} has {n} exposed unit: its standard errors are too small.",
+                "cohort {cohort:.0f} has {n} exposed units: its standard errors are too small.",
+                cohort=cohort,
+                n=n,
+            )
     thin = effects.n_comparison < FEW_UNITS
     if thin.any():
         yield (
-            f"{int(thin.sum())} of the cohort-time effects rest on fewer than {FEW_UNITS} comparison units; their "
-            "standard errors are too small."
+            message(
+                "{thin} of the cohort-time effects rest on fewer than {fewest} comparison units; their standard "
+                "errors are too small.",
+                thin=int(thin.sum()),
+                fewest=FEW_UNITS,
+            )
         )
     before = np.unique(effects.cohort[effects.event_time < 0])
     small = [f"{cohort:.0f}" for cohort in before if size[cohort] < FEW_FOR_JOINT_TEST]
     if small and pre_trend == "cells":
         yield (
-            f"the joint pre-trend test rests on cohorts of fewer than {FEW_FOR_JOINT_TEST} units ({listed(small)}): it "
-            "rejects far too often and is not to be trusted with cohorts this small."
+            message(
+                "the joint pre-trend test rests on cohorts of fewer than {fewest} units ({cohorts}): it rejects "
+                "far too often and is not to be trusted with cohorts this small.",
+                fewest=FEW_FOR_JOINT_TEST,
+                cohorts=listed(small),
+            )
         )
 
 

@@ -20,14 +20,15 @@ from wwc_research.estimators.estimate import EventTerm, GroupTimeTerm
 from wwc_research.estimators.linear import Codes, Floats, StdErrors
 from wwc_research.estimators.rows import Mask, Rows
 from wwc_research.inference import NAN
+from wwc_research.messages import counted, message
 
 Aggregation = Literal["simple", "group", "calendar", "dynamic"]
 AGGREGATIONS: Final = get_args(Aggregation)
 ESTIMANDS: Final[dict[str, str]] = {
-    "simple": "effect on the exposed, averaged over all exposed units and times",
-    "group": "effect on the exposed, averaged over cohorts by size, each the mean of its times",
-    "calendar": "effect on the exposed, averaged over times, each the mean of those exposed by then",
-    "dynamic": "effect on the exposed, averaged over event times 0 and later",
+    "simple": message("effect on the exposed, averaged over all exposed units and times"),
+    "group": message("effect on the exposed, averaged over cohorts by size, each the mean of its times"),
+    "calendar": message("effect on the exposed, averaged over times, each the mean of those exposed by then"),
+    "dynamic": message("effect on the exposed, averaged over event times 0 and later"),
 }
 FEW_UNITS: Final = 5  # below this a cohort's clustered error is far too small
 
@@ -142,10 +143,14 @@ def cohort_time_effects(
     rows, own = _identified(rows, is_own(rows))
     exposed = own & rows.is_exposed
     if not exposed.any():
-        reasons = "; ".join(exclusion.reason for exclusion in rows.exclusions) or "no period after exposure"
+        reasons = [exclusion.reason for exclusion in rows.exclusions] or [message("no period after exposure")]
         raise EstimationError(
-            f"{estimator}: no cohort has an effect after exposure ({reasons}). Add places to compare with, or "
-            "widen the window."
+            message(
+                "{estimator}: no cohort has an effect after exposure ({reasons:semicolons}). Add places to compare "
+                "with, or widen the window.",
+                estimator=estimator,
+                reasons=reasons,
+            )
         )
     cell, cohort, time = _cells(rows, own)
     if kind in within.KINDS and _has_whole_units(rows):
@@ -230,12 +235,21 @@ def warnings(effects: CellEffects) -> Iterator[str]:
     for cohort in np.unique(effects.cohort):
         n = int(np.unique(effects.rows.unit[effects.rows.cohort == cohort]).size)
         if n < FEW_UNITS:
-            yield f"cohort {cohort:.0f} has {n} exposed unit{'s' * (n > 1)}: its standard errors are too small."
+            yield counted(
+                "cohort {cohort:.0f} has {n} exposed unit: its standard errors are too small.",
+                "cohort {cohort:.0f} has {n} exposed units: its standard errors are too small.",
+                cohort=cohort,
+                n=n,
+            )
     thin = int((effects.n_comparison < FEW_UNITS).sum())
     if thin:
         yield (
-            f"{thin} of the cohort-time effects rest on fewer than {FEW_UNITS} comparison units; their standard "
-            "errors are too small."
+            message(
+                "{thin} of the cohort-time effects rest on fewer than {fewest} comparison units; their standard "
+                "errors are too small.",
+                thin=thin,
+                fewest=FEW_UNITS,
+            )
         )
 
 
@@ -252,11 +266,12 @@ def _identified(rows: Rows, own: Mask) -> tuple[Rows, Mask]:
         alone = n_shared[rows.period] == 0
         if alone.any():
             times = listed(np.unique(rows.time[alone]), limit=30)
-            drop, reason = alone, f"nobody to compare with is observed at {times}"
+            drop, reason = alone, message("nobody to compare with is observed at {times}", times=times)
         else:
-            drop, reason = own & ~_linked(rows, own), "never linked to the units compared with: effect not identified"
+            drop = own & ~_linked(rows, own)
+            reason = message("never linked to the units compared with: effect not identified")
         if not drop.any():
-            drop, reason = rows.of_units(np.bincount(rows.unit) < 2), "unit left with a single period"
+            drop, reason = rows.of_units(np.bincount(rows.unit) < 2), message("unit left with a single period")
         if not drop.any():
             return rows, own
         rows, own = rows.without(drop, reason=reason), own[~drop]
@@ -310,8 +325,11 @@ def _by_cross_products(rows: Rows, cell: Codes, *, with_slopes: bool, kind: StdE
         )
     except within.UnidentifiedError as error:
         raise EstimationError(
-            f"{estimator}: at some times the covariates vary too little among the units compared with for their "
-            "slopes to be estimated; use fewer covariates or none."
+            message(
+                "{estimator}: at some times the covariates vary too little among the units compared with for "
+                "their slopes to be estimated; use fewer covariates or none.",
+                estimator=estimator,
+            )
         ) from error
     n_covariates = 0 if with_slopes else covariates.shape[1]
     dropped = _explained(fit.null[len(fit.null) - n_covariates :])
@@ -407,8 +425,11 @@ def _by_dummies(rows: Rows, cell: Codes, *, with_slopes: bool, kind: StdErrors, 
         )
     except linear.CollinearError as error:
         raise EstimationError(
-            f"{estimator}: unit and time effects explain the effects of some cohorts wholly; add places exposed "
-            "at another time or never."
+            message(
+                "{estimator}: unit and time effects explain the effects of some cohorts wholly; add places "
+                "exposed at another time or never.",
+                estimator=estimator,
+            )
         ) from error
     dropped = () if with_slopes else tuple(rows.covariate_names[position - n_cells] for position in fit.dropped)
     return _Solution(

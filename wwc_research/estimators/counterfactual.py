@@ -14,6 +14,7 @@ from wwc_research.errors import EstimationError
 from wwc_research.estimators import linear
 from wwc_research.estimators.linear import Codes, Floats
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 Mask = npt.NDArray[np.bool_]
 _EXACT = 1e-12  # residuals this small against what was to be explained are rounding, not noise
@@ -148,7 +149,9 @@ def impute(
     parts = unit_parts(unit=unit, time=time, weight=np.where(is_clean, weight, 0.0), trends=trends)
     donor_weight = np.where(is_clean & is_donor, weight, 0.0)
     if not donor_weight.any():
-        raise EstimationError("imputation: no clean row of a unit that may be compared with; add places never exposed.")
+        raise EstimationError(
+            message("imputation: no clean row of a unit that may be compared with; add places never exposed.")
+        )
     rest = parts.removed((outcome - outcome.mean())[:, None])[:, 0]
     dummies = parts.removed(_dummies(time))
     controls, dropped = _kept(controls, dummies=dummies, parts=parts, donor_weight=donor_weight)

@@ -22,9 +22,16 @@ from wwc_research.estimators.two_by_two import (
     outcome_model,
     propensity,
 )
+from wwc_research.messages import message
 
 _Group = tuple[int, int]  # exposed or not, after or before
 _GROUPS: tuple[_Group, ...] = ((0, 0), (0, 1), (1, 0), (1, 1))
+_COLLINEAR = {
+    (0, 0): message("the covariates of the comparison units before are collinear, or the units too few for them"),
+    (0, 1): message("the covariates of the comparison units after are collinear, or the units too few for them"),
+    (1, 0): message("the covariates of the exposed units before are collinear, or the units too few for them"),
+    (1, 1): message("the covariates of the exposed units after are collinear, or the units too few for them"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +85,9 @@ def cross_section_contrast(
     needed = {"ipw": (), "reg": _GROUPS[:2], "dr": _GROUPS}[adjustment]
     for group in needed:
         if is_collinear(design[:, weights[group] > 0]):
-            who, when = ("comparison", "exposed")[group[0]], ("before", "after")[group[1]]
-            return Undefined(
-                reason=f"the covariates of the {who} units {when} are collinear, or the units too few for them"
-            )
+            return Undefined(reason=_COLLINEAR[group])
     if adjustment == "ipw" and is_collinear(design):
-        return Undefined(reason="the covariates are collinear, or the units too few for them")
+        return Undefined(reason=message("the covariates are collinear, or the units too few for them"))
     fitted: Propensity | None = None
     if adjustment != "reg":
         logit_fit = propensity(design, exposed=exposed, weight=weight)

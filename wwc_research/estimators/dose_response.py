@@ -46,6 +46,7 @@ from wwc_research.estimators.linear import Codes, Floats
 from wwc_research.estimators.options import Option, checked
 from wwc_research.estimators.rows import Mask, Rows, read_rows
 from wwc_research.inference import NAN, confidence_interval
+from wwc_research.messages import message
 
 NAME = "dose_response"
 Estimand = Literal["level", "slope", "twfe"]
@@ -66,11 +67,16 @@ OPTIONS = (
     Option(name="bins", meaning="number of bins of equal numbers of units where doses are many.", default=3),
 )
 _FEW = 5  # up to so many distinct doses each is a bin of its own
-STRONG = "needs strong parallel trends: units at each dose would have gained what the others gained there"
+STRONG = message("needs strong parallel trends: units at each dose would have gained what the others gained there")
 _MEANINGS = {
-    "level": "effect of exposure at the doses that exposed units had, averaged over them",
-    "slope": f"change of the effect with one unit more of dose, across exposed units; {STRONG}",
-    "twfe": f"regression coefficient of dose with unit and time effects, some doses weighing negatively; {STRONG}",
+    "level": message("effect of exposure at the doses that exposed units had, averaged over them"),
+    "slope": message(
+        "change of the effect with one unit more of dose, across exposed units; {assumption}", assumption=STRONG
+    ),
+    "twfe": message(
+        "regression coefficient of dose with unit and time effects, some doses weighing negatively; {assumption}",
+        assumption=STRONG,
+    ),
 }
 
 
@@ -108,7 +114,7 @@ def estimate(
     options = checked(given, declared=OPTIONS, estimator=NAME)
     n_bins = int(options["bins"] or 0)
     if n_bins < 1:
-        raise EstimationError(f"{NAME}: bins = {n_bins}; take 1 or more.")
+        raise EstimationError(message("{estimator}: bins = {n_bins}; take 1 or more.", estimator=NAME, n_bins=n_bins))
     rows = read_rows(sample)
     dose = rows.needed("dose", estimator=NAME)
     _refuse_contradictions(rows, dose)
@@ -152,13 +158,21 @@ def _refuse_contradictions(rows: Rows, dose: Floats) -> None:
     early, late = ~exposed & (dose != 0), exposed & (dose <= 0)
     if early.any():
         faults.add(
-            f"{int(early.sum()):,} rows before exposure, or of units never exposed, have a dose other than 0 (such as "
-            f"{dose[early][0]:g}); set it to 0, or let cohort be the first time with a dose."
+            message(
+                "{n_rows:,} rows before exposure, or of units never exposed, have a dose other than 0 (such as "
+                "{dose:g}); set it to 0, or let cohort be the first time with a dose.",
+                n_rows=int(early.sum()),
+                dose=dose[early][0],
+            )
         )
     if late.any():
         faults.add(
-            f"{int(late.sum()):,} exposed rows have a dose of 0 or less (such as {dose[late][0]:g}); doses that end "
-            "again are for switching; otherwise fill them or drop the rows."
+            message(
+                "{n_rows:,} exposed rows have a dose of 0 or less (such as {dose:g}); doses that end again are for "
+                "switching; otherwise fill them or drop the rows.",
+                n_rows=int(late.sum()),
+                dose=dose[late][0],
+            )
         )
     faults.raise_if_any()
 
@@ -172,10 +186,16 @@ def _imputed(rows: Rows) -> tuple[Rows, Counterfactual]:
     fit = _fitted(rows)
     unreached = rows.is_exposed & ~fit.is_reached
     if unreached.any():
-        rows = rows.without(unreached, reason="exposed at a time whose effect no clean row of another unit determines")
+        rows = rows.without(
+            unreached, reason=message("exposed at a time whose effect no clean row of another unit determines")
+        )
         if not rows.is_exposed.any():
             raise EstimationError(
-                f"{NAME}: at no time of exposure is anybody left to compare with; add places exposed later or never."
+                message(
+                    "{estimator}: at no time of exposure is anybody left to compare with; add places exposed later "
+                    "or never.",
+                    estimator=NAME,
+                )
             )
         fit = _fitted(rows)
     return rows, fit
@@ -292,7 +312,10 @@ def _record(numbers: dict[str, float]) -> dict[str, float | None]:
 def _regression(rows: Rows) -> tuple[Rows, dict[str, float], list[int]]:
     """The rows used, the coefficient of dose with unit and time effects, and covariates dropped."""
     inside = (rows.event_time >= -rows.anticipation) & (rows.event_time < 0)
-    rows = rows.without(inside, reason=f"in the anticipation window ({rows.anticipation} before exposure)")
+    rows = rows.without(
+        inside,
+        reason=message("in the anticipation window ({anticipation} before exposure)", anticipation=rows.anticipation),
+    )
     fit = linear.fit(
         rows.outcome,
         np.column_stack([rows.optional["dose"], rows.covariates]),

@@ -42,6 +42,7 @@ from wwc_research.estimators.linear import STD_ERRORS, Codes, ErrorModel, Fit, F
 from wwc_research.estimators.options import Option, checked
 from wwc_research.estimators.rows import EffectKind, Rows, read_rows
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 NAME = "event_study"
 OPTIONS = (
@@ -121,7 +122,7 @@ def estimate(
     statistic, restrictions = linear.wald_statistic(coefficients[leads], covariance[np.ix_(leads, leads)])
     return Estimate(
         estimator=NAME,
-        estimand="effect of exposure, averaged over event times 0 and later",
+        estimand=message("effect of exposure, averaged over event times 0 and later"),
         estimate=float(average @ coefficients),
         std_error=linear.std_error(float(average @ covariance @ average)),
         df=fit.contrast_df(np.concatenate([average, np.zeros(len(fit.coefficients) - len(shown))])),
@@ -168,8 +169,13 @@ def _base(observed: Codes, *, anticipation: int, wanted: int | None) -> int:
         return int(clean.max())
     if wanted not in clean:
         raise EstimationError(
-            f"{NAME}: base_period = {wanted} is not an observed event time before exposure less the anticipation; "
-            f"take one of {listed(clean, limit=20)}."
+            message(
+                "{estimator}: base_period = {wanted} is not an observed event time before exposure less the "
+                "anticipation; take one of {clean}.",
+                estimator=NAME,
+                wanted=wanted,
+                clean=listed(clean, limit=20),
+            )
         )
     return wanted
 
@@ -186,9 +192,12 @@ def _fit(rows: Rows, *, indicators: Floats, effects: tuple[Codes, ...], errors: 
         )
     except linear.CollinearError as error:
         raise EstimationError(
-            f"{NAME}: unit and time effects explain some leads and lags wholly, as happens where nobody is "
-            "never exposed; add places never exposed, pool the ends with bin_before and "
-            "bin_after, or use sun_abraham."
+            message(
+                "{estimator}: unit and time effects explain some leads and lags wholly, as happens where nobody "
+                "is never exposed; add places never exposed, pool the ends with bin_before and bin_after, or use "
+                "sun_abraham.",
+                estimator=NAME,
+            )
         ) from error
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from wwc_research.errors import Faults
+from wwc_research.messages import Message, counted, message
 
 Method = Literal["randomisation", "cr2", "cluster"]
 
@@ -32,6 +33,8 @@ class SmallSample:
         The second opinion to print beside it; None where nothing else is to be trusted.
     n_treated, n_clusters, effective
         Counts that decided: treated clusters, all clusters, effective clusters (NaN where not known).
+    counts
+        The counts that decided, as the clause that `why` begins with.
     why
         One or two sentences for the page.
     """
@@ -41,6 +44,7 @@ class SmallSample:
     n_treated: int
     n_clusters: int
     effective: float
+    counts: str
     why: str
 
 
@@ -72,42 +76,67 @@ def small_sample_rule(*, n_treated: int, n_clusters: int, effective: float = mat
     if effective < 1:
         faults.add(f"effective = {effective}; it is 1 or more, or NaN where not known.")
     faults.raise_if_any()
-    method, alongside, why = _choice(n_treated, n_clusters, effective)
+    method, alongside, counts, why = _choice(n_treated, n_clusters, effective)
     return SmallSample(
         method=method,
         alongside=alongside,
         n_treated=n_treated,
         n_clusters=n_clusters,
         effective=effective,
+        counts=counts,
         why=why,
     )
 
 
-def _choice(n_treated: int, n_clusters: int, effective: float) -> tuple[Method, Method | None, str]:
-    scarce, what = n_treated, "treated"
-    if n_clusters - n_treated < n_treated:
-        scarce, what = n_clusters - n_treated, "untreated"
-    counted = f"{scarce} of {n_clusters} clusters {'is' if scarce == 1 else 'are'} {what}"
+def _choice(n_treated: int, n_clusters: int, effective: float) -> tuple[Method, Method | None, Message, Message]:
+    """Method, second opinion, the counts that decided, and why."""
+    scarce = min(n_treated, n_clusters - n_treated)
     weight = scarce
+    counts = _counts(scarce, n_clusters, treated=n_treated <= n_clusters - n_treated)
     if effective < scarce:
         weight = math.floor(effective)
-        counted += f", and they decide the estimate no better than {effective:.1f} clusters of equal weight would"
+        counts = message(
+            "{counts}, and they decide the estimate no better than {effective:.1f} clusters of equal weight would",
+            counts=counts,
+            effective=effective,
+        )
     if weight < FEWEST_FOR_ERRORS:
-        why = (
-            f"{counted}. With fewer than {FEWEST_FOR_ERRORS} the usual standard errors report effects that are not "
-            "there far too often and the wild bootstrap finds next to none that are; the comparison with placebo "
-            "assignments drawn by lot keeps its promise."
+        why = message(
+            "{counts}. With fewer than {fewest} the usual standard errors report effects that are not there far too "
+            "often and the wild bootstrap finds next to none that are; the comparison with placebo assignments drawn "
+            "by lot keeps its promise.",
+            counts=counts,
+            fewest=FEWEST_FOR_ERRORS,
         )
-        return "randomisation", "cr2" if weight >= FEWEST_FOR_CR2 else None, why
+        return "randomisation", "cr2" if weight >= FEWEST_FOR_CR2 else None, counts, why
     if weight < FEWEST_FOR_CLUSTER:
-        why = (
-            f"{counted}. With fewer than {FEWEST_FOR_CLUSTER} the usual clustered standard errors are too small; "
-            "the comparison with placebo assignments drawn by lot is trusted, and bias-reduced errors with "
-            "Satterthwaite degrees of freedom stand beside it."
+        why = message(
+            "{counts}. With fewer than {fewest} the usual clustered standard errors are too small; the comparison with "
+            "placebo assignments drawn by lot is trusted, and bias-reduced errors with Satterthwaite degrees of "
+            "freedom stand beside it.",
+            counts=counts,
+            fewest=FEWEST_FOR_CLUSTER,
         )
-        return "randomisation", "cr2", why
-    why = (
-        f"{counted}: enough for clustered standard errors; the comparison with placebo assignments drawn by lot "
-        "stands beside them."
+        return "randomisation", "cr2", counts, why
+    why = message(
+        "{counts}: enough for clustered standard errors; the comparison with placebo assignments drawn by lot stands "
+        "beside them.",
+        counts=counts,
     )
-    return "cluster", "randomisation", why
+    return "cluster", "randomisation", counts, why
+
+
+def _counts(scarce: int, n_clusters: int, *, treated: bool) -> Message:
+    if treated:
+        return counted(
+            "{n} of {n_clusters} clusters is treated",
+            "{n} of {n_clusters} clusters are treated",
+            n=scarce,
+            n_clusters=n_clusters,
+        )
+    return counted(
+        "{n} of {n_clusters} clusters is untreated",
+        "{n} of {n_clusters} clusters are untreated",
+        n=scarce,
+        n_clusters=n_clusters,
+    )

@@ -43,6 +43,7 @@ from wwc_research.estimators.estimate import Estimate
 from wwc_research.estimators.linear import STD_ERRORS, Floats, StdErrors
 from wwc_research.estimators.options import Option, checked
 from wwc_research.estimators.rows import Mask, Rows, read_rows
+from wwc_research.messages import message
 
 NAME = "goodman_bacon"
 OPTIONS = (
@@ -114,7 +115,7 @@ def estimate(sample: Sample, *, std_errors: StdErrors | None = None) -> Estimate
     comparisons = list(_comparisons(_groups(rows)))
     return Estimate(
         estimator=NAME,
-        estimand="two-way fixed-effects estimate without covariates, decomposed into its 2x2 comparisons",
+        estimand=message("two-way fixed-effects estimate without covariates, decomposed into its 2x2 comparisons"),
         estimate=float(fit.coefficients[0]),
         std_error=float(fit.std_errors[0]),
         df=fit.df,
@@ -138,24 +139,39 @@ def _balanced(rows: Rows) -> Rows:
     """Units seen in every period, in a panel that the decomposition holds for."""
     if rows.anticipation:
         raise EstimationError(
-            f"{NAME}: anticipation = {rows.anticipation} leaves rows out of each exposed unit, and the "
-            "decomposition holds only in balanced panels; set anticipation to 0, or use callaway_santanna."
+            message(
+                "{estimator}: anticipation = {anticipation} leaves rows out of each exposed unit, and the "
+                "decomposition holds only in balanced panels; set anticipation to 0, or use callaway_santanna.",
+                estimator=NAME,
+                anticipation=rows.anticipation,
+            )
         )
     n_periods = int(rows.period.max()) + 1
     rows = rows.without(
         rows.of_units(np.bincount(rows.unit) < n_periods),
-        reason=f"unit not observed in each of the {n_periods} periods: the decomposition needs a balanced panel",
+        reason=message(
+            "unit not observed in each of the {n_periods} periods: the decomposition needs a balanced panel",
+            n_periods=n_periods,
+        ),
     )
     exposed = rows.is_exposed
     if exposed.size == 0 or exposed.all() or not exposed.any() or np.unique(_cohort(rows)).size < 2:
         raise EstimationError(
-            f"{NAME}: of the units observed in all {n_periods} periods, none are exposed or none are left to compare "
-            "with; shorten the window to years that most units have, or use callaway_santanna."
+            message(
+                "{estimator}: of the units observed in all {n_periods} periods, none are exposed or none are "
+                "left to compare with; shorten the window to years that most units have, or use "
+                "callaway_santanna.",
+                estimator=NAME,
+                n_periods=n_periods,
+            )
         )
     if (np.diff(rows.weight) != 0)[np.diff(rows.unit) == 0].any():
         raise EstimationError(
-            f"{NAME}: weights change over time within a unit, for which the decomposition does not hold; give each "
-            "unit one weight."
+            message(
+                "{estimator}: weights change over time within a unit, for which the decomposition does not hold; "
+                "give each unit one weight.",
+                estimator=NAME,
+            )
         )
     return rows
 

@@ -17,6 +17,7 @@ from wwc_research.estimators.absorption import Codes, Floats, group_sums, levels
 from wwc_research.estimators.cross_section_contrast import cross_section_contrast
 from wwc_research.estimators.rows import Mask, Rows, coded_rows
 from wwc_research.estimators.two_by_two import Adjustment, Comparison, Contrast, Undefined, comparison
+from wwc_research.messages import message
 
 BasePeriod = Literal["varying", "universal"]
 PanelKind = Literal["yes", "repeated_cross_sections"]
@@ -220,21 +221,34 @@ def cross_section_rows(sample: Sample) -> Rows:
     rows = coded_rows(sample)
     first, last = int(rows.time.min()), int(rows.time.max())
     if first == last:
-        raise EstimationError("sample: it has one period; an effect needs a before and an after. Widen the window.")
-    window = f" less {rows.anticipation} of anticipation" if rows.anticipation else ""
+        raise EstimationError(
+            message("sample: it has one period; an effect needs a before and an after. Widen the window.")
+        )
+    reason = message("exposed in or before the first period observed: no past")
+    if rows.anticipation:
+        reason = message(
+            "exposed less {anticipation} of anticipation in or before the first period observed: no past",
+            anticipation=rows.anticipation,
+        )
     rows = rows.without(
         rows.cohort - rows.anticipation <= first,
-        reason=f"exposed{window} in or before the first period observed: no past",
+        reason=reason,
     )
     if rows.comparison == "never":
         late = np.isfinite(rows.cohort) & (rows.cohort > last)
-        rows = rows.without(late, reason="first exposed after the last period, and only the never exposed are compared")
+        rows = rows.without(
+            late, reason=message("first exposed after the last period, and only the never exposed are compared")
+        )
     if not rows.is_exposed.any():
-        raise EstimationError("sample: no cohort is seen both before and after its exposure. Widen the window.")
+        raise EstimationError(
+            message("sample: no cohort is seen both before and after its exposure. Widen the window.")
+        )
     if rows.comparison == "never" and np.isfinite(rows.cohort).all():
         raise EstimationError(
-            "sample: everybody is exposed and comparison = never; take comparison = not_yet, or add places that "
-            "were never exposed."
+            message(
+                "sample: everybody is exposed and comparison = never; take comparison = not_yet, or add places "
+                "that were never exposed."
+            )
         )
     return rows
 
@@ -360,7 +374,9 @@ def _panel_comparisons(
 
 
 def _nobody(kind: str) -> Undefined:
-    return Undefined(reason=f"no {kind} unit observed in both periods")
+    if kind == "exposed":
+        return Undefined(reason=message("no exposed unit observed in both periods"))
+    return Undefined(reason=message("no comparison unit observed in both periods"))
 
 
 def _ready(
@@ -419,8 +435,11 @@ def _cross_section_comparisons(
         if cell.now == cell.base:
             result = Contrast(effect=0.0, influence=np.zeros(0))
         elif not min(counts.values()):
-            missing = "exposed" if not counts["exposed"] else "comparison"
-            result = Undefined(reason=f"no {missing} unit in one of the two periods")
+            result = Undefined(
+                reason=message("no comparison unit in one of the two periods")
+                if counts["exposed"]
+                else message("no exposed unit in one of the two periods")
+            )
         else:
             result = cross_section_contrast(
                 rows.outcome[who],
@@ -439,7 +458,9 @@ def _skipped(rows: Rows, skipped: dict[tuple[float, str], list[int]]) -> Iterato
     for (cohort, reason), times in skipped.items():
         lost = (rows.cohort == cohort) & np.isin(rows.time, times)
         yield Exclusion(
-            reason=f"cohort {cohort:.0f} at {listed(times, limit=30)}: {reason}",
+            reason=message(
+                "cohort {cohort:.0f} at {times}: {reason}", cohort=cohort, times=listed(times, limit=30), reason=reason
+            ),
             rows=int(lost.sum()),
             units=int(np.unique(rows.unit[lost]).size),
         )
@@ -449,8 +470,11 @@ def _refuse_nothing_after_exposure(
     found: list[tuple[float, int, int, float, int, int]], exclusions: tuple[Exclusion, ...]
 ) -> None:
     if not any(time >= cohort for cohort, time, *_ in found):
-        reasons = "; ".join(exclusion.reason for exclusion in exclusions) or "no period after exposure"
+        reasons = [exclusion.reason for exclusion in exclusions] or [message("no period after exposure")]
         raise EstimationError(
-            f"callaway_santanna: no cohort has an effect after exposure ({reasons}). Add places to compare with, take "
-            "comparison = not_yet, use fewer covariates, or widen the window."
+            message(
+                "callaway_santanna: no cohort has an effect after exposure ({reasons:semicolons}). Add places to "
+                "compare with, take comparison = not_yet, use fewer covariates, or widen the window.",
+                reasons=reasons,
+            )
         )

@@ -66,6 +66,7 @@ from wwc_research.estimators.untreated_outcomes import (
     imputable,
     is_untreated,
 )
+from wwc_research.messages import counted, message
 
 Aggregation = Literal["simple", "group", "calendar", "dynamic"]
 StdErrors = Literal["bjs", "bjs_leave_out"]
@@ -88,10 +89,10 @@ OPTIONS = (
     Option(name="leads", meaning="periods before exposure whose leads are estimated and tested; 0 for none."),
 )
 _ESTIMANDS = {
-    "simple": "effect on the exposed, averaged over exposed units and times by weight",
-    "group": "effect on the exposed, averaged over the times of each cohort, then over cohorts by weight",
-    "calendar": "effect on the exposed, averaged over units at each time, then over times",
-    "dynamic": "effect on the exposed, averaged over units at each event time, then over event times",
+    "simple": message("effect on the exposed, averaged over exposed units and times by weight"),
+    "group": message("effect on the exposed, averaged over the times of each cohort, then over cohorts by weight"),
+    "calendar": message("effect on the exposed, averaged over units at each time, then over times"),
+    "dynamic": message("effect on the exposed, averaged over units at each event time, then over event times"),
 }
 
 
@@ -279,7 +280,7 @@ def _pre_trend(rows: Rows, *, wanted: int | None) -> _PreTrend:
         raise InputError(f"options of {NAME}: leads = {wanted}; it is a number of periods, 0 or more.")
     limit = DEFAULT_LEADS if wanted is None else wanted
     start = -rows.anticipation
-    rows = rows.without(~is_untreated(rows), reason="not in the regression of the leads")
+    rows = rows.without(~is_untreated(rows), reason=message("not in the regression of the leads"))
     is_near = rows.event_time >= start - limit
     near = np.unique(rows.event_time[is_near].astype(np.int64))[::-1]
     fit = None
@@ -291,7 +292,13 @@ def _pre_trend(rows: Rows, *, wanted: int | None) -> _PreTrend:
             shown -= 1
     if wanted is not None and shown < len(near):
         raise EstimationError(
-            f"{NAME}: leads = {wanted}, but only {shown} can be told apart from unit and time effects; take that many."
+            message(
+                "{estimator}: leads = {wanted}, but only {shown} can be told apart from unit and time effects; "
+                "take that many.",
+                estimator=NAME,
+                wanted=wanted,
+                shown=shown,
+            )
         )
     if fit is None:
         return _PreTrend(
@@ -352,6 +359,13 @@ def _warnings(table: _CohortTimes, *, kind: StdErrors) -> Iterator[str]:
     for cohort in np.unique(table.cohort):
         n = int(per_cell[table.cohort == cohort].max())
         if n == 1 and kind == "bjs_leave_out":
-            yield f"cohort {cohort} has 1 cluster: averages that hold it have no leave-out standard error."
+            yield message(
+                "cohort {cohort} has 1 cluster: averages that hold it have no leave-out standard error.", cohort=cohort
+            )
         elif n < FEW_CLUSTERS:
-            yield f"cohort {cohort} has {n} cluster{'s' * (n > 1)}: its standard errors are too small."
+            yield counted(
+                "cohort {cohort} has {n} cluster: its standard errors are too small.",
+                "cohort {cohort} has {n} clusters: its standard errors are too small.",
+                cohort=cohort,
+                n=n,
+            )

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from wwc_research.errors import EstimationError
 from wwc_research.estimators.absorption import Codes, Floats, absorb, group_sums, is_nested, levels
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 _RANK = 1e-9  # a column whose rest is shorter than this, of unit length before, is explained by the others
 _RANK_OF_PRODUCTS = 1e-11  # the same for eigenvalues of cross products of unit columns
@@ -90,8 +91,12 @@ def crossing_dummies(effects: Sequence[Codes], *, cluster: Codes, weights: Float
     n_dummies = sum(levels(codes) for codes in crossing)
     if max(levels(cluster) * n_dummies, len(cluster)) * n_dummies > 4 * _LARGEST:
         raise EstimationError(
-            f"{levels(cluster):,} clusters and {n_dummies:,} fixed effects that are not nested in them: too large for "
-            "cluster-by-cluster errors; use std_errors = cluster, or clusters that hold whole units."
+            message(
+                "{n_clusters:,} clusters and {n_dummies:,} fixed effects that are not nested in them: too large "
+                "for cluster-by-cluster errors; use std_errors = cluster, or clusters that hold whole units.",
+                n_clusters=levels(cluster),
+                n_dummies=n_dummies,
+            )
         )
     if not crossing:
         return np.zeros((len(cluster), 0))
@@ -126,8 +131,12 @@ def cross_products(columns: Floats, *, cluster: Codes, n_clusters: int) -> Float
     size = columns.shape[1]
     if n_clusters * size**2 > _LARGEST:
         raise EstimationError(
-            f"{n_clusters:,} clusters and {size:,} columns: too large for cluster-by-cluster errors, and with so many "
-            "clusters needless; use std_errors = cluster."
+            message(
+                "{n_clusters:,} clusters and {size:,} columns: too large for cluster-by-cluster errors, and with "
+                "so many clusters needless; use std_errors = cluster.",
+                n_clusters=n_clusters,
+                size=size,
+            )
         )
     order = np.argsort(cluster, kind="stable")
     n_rows = np.bincount(cluster, minlength=n_clusters)
@@ -277,7 +286,10 @@ def partial_column(regressors: Floats, *, column: int, effects: Sequence[Codes],
     partial = partial - others @ np.linalg.lstsq(others, partial, rcond=1e-9)[0]
     if np.linalg.norm(partial) <= _RANK * np.linalg.norm(regressors[:, column] * np.sqrt(weights)):
         raise EstimationError(
-            f"regressor {column + 1}: explained wholly by the fixed effects or the other regressors, so no cluster "
-            "tells of it; add places exposed at another time or never."
+            message(
+                "regressor {number}: explained wholly by the fixed effects or the other regressors, so no "
+                "cluster tells of it; add places exposed at another time or never.",
+                number=column + 1,
+            )
         )
     return partial

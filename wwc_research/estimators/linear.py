@@ -23,6 +23,7 @@ from wwc_research.estimators.leverage import (
 )
 from wwc_research.estimators.spatial import Distance, neighbour_meat
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 StdErrors = Literal[
     "cluster", "iid", "hetero", "cr2", "jackknife", "two_way_cluster", "driscoll_kraay", "newey_west", "conley"
@@ -161,15 +162,23 @@ def fit(
     needed = [position + 1 for position in dependent if optional_from is None or position < optional_from]
     if needed:
         raise CollinearError(
-            f"regressor {listed(needed)} of {regressors.shape[1]}: explained wholly by the fixed effects or "
-            "the regressors before; leave it out."
+            message(
+                "regressor {numbers} of {n}: explained wholly by the fixed effects or the regressors before; leave it "
+                "out.",
+                numbers=listed(needed),
+                n=regressors.shape[1],
+            )
         )
     y, X = columns[:, 0], np.delete(columns[:, 1:], dependent, axis=1)
     n_parameters = X.shape[1] + _effect_parameters(effects)
     if n_parameters >= len(y):
         raise EstimationError(
-            f"{len(y):,} rows for {n_parameters:,} parameters: nothing is left to estimate the noise from; "
-            "use more periods or fewer covariates."
+            message(
+                "{n_rows:,} rows for {n_parameters:,} parameters: nothing is left to estimate the noise from; "
+                "use more periods or fewer covariates.",
+                n_rows=len(y),
+                n_parameters=n_parameters,
+            )
         )
     if np.linalg.norm(y) <= _EXACT * np.linalg.norm(outcome):
         y = np.zeros_like(y)
@@ -405,7 +414,13 @@ def random_effects(outcome: Floats, regressors: Floats, *, unit: Codes, errors: 
     data = np.column_stack([outcome, np.ones(len(outcome)), regressors])
     means = group_sums(data, groups=unit, n_groups=n_units) / size[:, None]
     if n_units <= n_columns + 1:
-        raise EstimationError(f"{n_units} units for {n_columns + 1} parameters between units; use `within`.")
+        raise EstimationError(
+            message(
+                "{n_units} units for {n_parameters} parameters between units; use `within`.",
+                n_units=n_units,
+                n_parameters=n_columns + 1,
+            )
+        )
     within = fit(outcome, regressors, effects=(unit,), errors=ErrorModel(kind="iid"))
     noise = float(within.residuals @ within.residuals) / (len(outcome) - n_units - n_columns)
     between = fit(means[:, 0], means[:, 1:], errors=ErrorModel(kind="iid")).residuals

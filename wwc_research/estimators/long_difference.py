@@ -43,7 +43,8 @@ from wwc_research.estimators import linear
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.estimators.linear import Codes, ErrorModel, Floats
 from wwc_research.estimators.options import Option, checked
-from wwc_research.estimators.rows import Mask, Rows, read_rows
+from wwc_research.estimators.rows import Mask, Rows, losses, read_rows
+from wwc_research.messages import message
 
 NAME = "long_difference"
 DifferenceErrors = Literal["cluster", "jackknife", "hetero", "iid"]
@@ -133,8 +134,12 @@ def estimate(
     return Estimate(
         estimator=NAME,
         estimand=(
-            f"effect on units exposed by {windows.post[-1]}, from the mean of {_span(windows.baseline)} to that of "
-            f"{_span(windows.post)}"
+            message(
+                "effect on units exposed by {last}, from the mean of {baseline} to that of {post}",
+                last=windows.post[-1],
+                baseline=_span(windows.baseline),
+                post=_span(windows.post),
+            )
         ),
         estimate=float(fit.coefficients[1]),
         std_error=float(fit.std_errors[1]),
@@ -174,13 +179,31 @@ def _windows(rows: Rows, *, baseline: tuple[int | None, int | None], post: tuple
     else:
         late = late[late >= post[0]]
     faults = Faults(where=f"options of {NAME}", kind=EstimationError)
-    seen = f"the times observed are {listed(times, limit=40)}"
+    seen: dict[str, object] = {"times": listed(times, limit=40), "first_exposed": first_exposed}
     if not early.size:
-        faults.add(f"the baseline window holds no time; {seen}, the first exposure is at {first_exposed}.")
+        faults.add(
+            message(
+                "the baseline window holds no time; the times observed are {times}, the first exposure is at "
+                "{first_exposed}.",
+                **seen,
+            )
+        )
     if not late.size:
-        faults.add(f"the later window holds no time; {seen}, the first exposure is at {first_exposed}.")
+        faults.add(
+            message(
+                "the later window holds no time; the times observed are {times}, the first exposure is at "
+                "{first_exposed}.",
+                **seen,
+            )
+        )
     if early.size and late.size and late[0] <= early[-1]:
-        faults.add(f"the later window starts at {late[0]}, and the baseline ends at {early[-1]}; part them.")
+        faults.add(
+            message(
+                "the later window starts at {start}, and the baseline ends at {end}; part them.",
+                start=late[0],
+                end=early[-1],
+            )
+        )
     faults.raise_if_any()
     return _Windows(baseline=early, post=late)
 
@@ -189,21 +212,32 @@ def _usable(rows: Rows, windows: _Windows) -> Rows:
     """Rows of the two windows, of units seen throughout and clearly exposed or not; the rest counted."""
     first, last, baseline_end = windows.baseline[0], windows.post[-1], windows.baseline[-1]
     used = np.isin(rows.time, np.concatenate([windows.baseline, windows.post]))
-    rows = rows.without(~used, reason=f"outside the windows {_span(windows.baseline)} and {_span(windows.post)}")
+    rows = rows.without(
+        ~used,
+        reason=message(
+            "outside the windows {baseline} and {post}", baseline=_span(windows.baseline), post=_span(windows.post)
+        ),
+    )
     n_times = len(windows.baseline) + len(windows.post)
     is_short = np.bincount(rows.unit) < n_times if rows.unit.size else np.zeros(0, dtype=bool)
-    rows = rows.without(rows.of_units(is_short), reason="unit not observed in each period of both windows")
+    rows = rows.without(rows.of_units(is_short), reason=message("unit not observed in each period of both windows"))
     rows = rows.without(
         rows.cohort - rows.anticipation <= baseline_end,
-        reason=f"exposed or in anticipation within the baseline {first}-{baseline_end}",
+        reason=message(
+            "exposed or in anticipation within the baseline {first}-{baseline_end}",
+            first=first,
+            baseline_end=baseline_end,
+        ),
     )
     rows = rows.without(
         (rows.cohort > last) & (rows.cohort - rows.anticipation <= last),
-        reason=f"in anticipation of its exposure by {last}",
+        reason=message("in anticipation of its exposure by {last}", last=last),
     )
     if rows.comparison == "never":
         later = np.isfinite(rows.cohort) & (rows.cohort > last)
-        rows = rows.without(later, reason=f"first exposed after {last}, and only the never exposed are compared")
+        rows = rows.without(
+            later, reason=message("first exposed after {last}, and only the never exposed are compared", last=last)
+        )
     return rows
 
 
@@ -241,9 +275,16 @@ def _refuse_without_contrast(units: _Units, *, rows: Rows, windows: _Windows) ->
     n_exposed = int(units.exposed.sum())
     if 0 < n_exposed < len(units.exposed):
         return
-    lost = "; ".join(f"{e.units} units: {e.reason}" for e in rows.exclusions) or "none"
+    lost = losses(rows.exclusions)
     raise EstimationError(
-        f"{NAME}: {n_exposed} exposed and {len(units.exposed) - n_exposed} comparison units are seen throughout "
-        f"{_span(windows.baseline)} and {_span(windows.post)} (left out: {lost}); both are needed: choose "
-        "other windows."
+        message(
+            "{estimator}: {n_exposed} exposed and {n_comparison} comparison units are seen throughout "
+            "{baseline} and {post} (left out: {lost}); both are needed: choose other windows.",
+            estimator=NAME,
+            n_exposed=n_exposed,
+            n_comparison=len(units.exposed) - n_exposed,
+            baseline=_span(windows.baseline),
+            post=_span(windows.post),
+            lost=lost,
+        )
     )

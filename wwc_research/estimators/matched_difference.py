@@ -49,6 +49,7 @@ from wwc_research.errors import EstimationError, Faults, listed
 from wwc_research.estimators import linear
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 NAME = "matched_difference"
 
@@ -211,8 +212,12 @@ def _untreated_outcomes(
     solved = np.linalg.lstsq(scaled[controls] * root[:, None], (y[controls] - level) * root, rcond=1e-10)
     if solved[2] + 1 >= controls.sum():
         raise EstimationError(
-            f"matched difference: {int(controls.sum()):,} matched controls for {solved[2] + 1:,} parameters of the "
-            "bias adjustment; name fewer bias covariates."
+            message(
+                "matched difference: {n_controls:,} matched controls for {n_parameters:,} parameters of the bias "
+                "adjustment; name fewer bias covariates.",
+                n_controls=int(controls.sum()),
+                n_parameters=solved[2] + 1,
+            )
         )
     expected: NDArray[np.float64] = level + scaled @ solved[0]
     return expected

@@ -64,8 +64,9 @@ from wwc_research.estimators import linear
 from wwc_research.estimators.absorption import Codes, Floats
 from wwc_research.estimators.estimate import Estimate, EventTerm, GroupTimeTerm
 from wwc_research.estimators.options import Option, checked
-from wwc_research.estimators.rows import Mask, Rows, read_rows
+from wwc_research.estimators.rows import Mask, Rows, losses, read_rows
 from wwc_research.inference import NAN
+from wwc_research.messages import counted, message, said
 
 NAME = "panel_matching"
 Adjustment = Literal["none", "doubly_robust"]
@@ -247,12 +248,14 @@ def estimate(
     used = _rows_in_use(compared, wide, rows)
     exposed = np.unique(np.concatenate([m.exposed for m in compared.matched]))
     n_left = sum(item.units for item in compared.skipped)
+    told = {"others": _described(options), "leads": options["leads"]}
     in_use = np.unique(rows.unit[used])
     return Estimate(
         estimator=NAME,
         estimand=(
-            f"effect on the {'matched ' * (n_left > 0)}exposed against {_described(options)}, averaged up to "
-            f"{options['leads']} after exposure"
+            message("effect on the matched exposed against {others}, averaged up to {leads} after exposure", **told)
+            if n_left
+            else message("effect on the exposed against {others}, averaged up to {leads} after exposure", **told)
         ),
         estimate=float(values[0]),
         std_error=errors[0],
@@ -284,13 +287,13 @@ def estimate(
 
 def _described(options: dict[str, Any]) -> str:
     ways = {
-        "mahalanobis": "the {size} units each most like it before exposure",
-        "propensity": "the {size} units each nearest in the odds of exposure",
-        "propensity_weights": "all unexposed units, weighted by their odds of exposure",
-        "balancing": "all unexposed units, weighted to the same history",
-        "none": "all unexposed units",
+        "mahalanobis": message("the {size} units each most like it before exposure", size=options["size"]),
+        "propensity": message("the {size} units each nearest in the odds of exposure", size=options["size"]),
+        "propensity_weights": message("all unexposed units, weighted by their odds of exposure"),
+        "balancing": message("all unexposed units, weighted to the same history"),
+        "none": message("all unexposed units"),
     }
-    return ways[options["refinement"]].format(size=options["size"])
+    return ways[options["refinement"]]
 
 
 def _refuse_numbers_out_of_range(options: dict[str, Any]) -> None:
@@ -342,10 +345,15 @@ def _compare(wide: _Wide, rows: Rows, *, options: dict[str, Any]) -> _Compared:
             if cell is not None:
                 compared.cells.append(cell)
     if not any(cell.time >= cell.cohort for cell in compared.cells):
-        lost = "; ".join(f"{item.units} units: {item.reason}" for item in compared.skipped) or "none"
+        lost = losses(compared.skipped)
         raise EstimationError(
-            f"{NAME}: no exposed unit has a matched set and a figure within {options['leads']} after exposure (left "
-            f"out: {lost}). Ask for fewer lags or leads, or another refinement."
+            message(
+                "{estimator}: no exposed unit has a matched set and a figure within {leads} after exposure (left "
+                "out: {lost}). Ask for fewer lags or leads, or another refinement.",
+                estimator=NAME,
+                leads=options["leads"],
+                lost=lost,
+            )
         )
     return compared
 
@@ -359,7 +367,13 @@ def _matched(
     def leave_out(units: Codes, reason: str) -> None:
         if len(units):
             n_rows = int(np.isfinite(wide.outcome[:, units]).sum())
-            skipped.append(Exclusion(reason=f"cohort {cohort}: {reason}", rows=n_rows, units=len(units)))
+            skipped.append(
+                Exclusion(
+                    reason=message("cohort {cohort}: {reason}", cohort=cohort, reason=reason),
+                    rows=n_rows,
+                    units=len(units),
+                )
+            )
 
     base = int(np.searchsorted(wide.times, cohort - rows.anticipation)) - 1
     last = base - int(options["held_out"])
@@ -370,12 +384,12 @@ def _matched(
     values = np.concatenate([wide.outcome[history][:, :, None], wide.covariates[history]], axis=2)
     is_whole = np.isfinite(values).all(axis=(0, 2)) & np.isfinite(wide.outcome[base])
     exposed = members[is_whole[members]]
-    leave_out(members[~is_whole[members]], "not all figures matched on are known")
+    leave_out(members[~is_whole[members]], message("not all figures matched on are known"))
     end = min(cohort + int(options["leads"]), int(wide.times[-1]))
     free = np.isinf(wide.cohort) if rows.comparison == "never" else wide.cohort > end + rows.anticipation
     candidates = np.flatnonzero(free & is_whole & (wide.cohort != cohort))
     if not len(exposed) or not len(candidates):
-        leave_out(exposed, f"nobody unexposed until {end} has all figures matched on")
+        leave_out(exposed, message("nobody unexposed until {end} has all figures matched on", end=end))
         return None
     ours, theirs = (np.swapaxes(values[:, units], 0, 1) for units in (exposed, candidates))
     try:
@@ -387,7 +401,7 @@ def _matched(
             size=int(options["size"]),
         )
     except EstimationError as refusal:
-        leave_out(exposed, str(refusal))
+        leave_out(exposed, said(refusal))
         return None
     columns = np.empty((len(exposed) + len(candidates), 0))
     if options["adjustment"] == "doubly_robust":
@@ -629,7 +643,7 @@ def _nobodys_match(compared: _Compared, wide: _Wide, rows: Rows) -> Iterator[Exc
     left = ~used & ~(wide.cohort <= reached)
     if left.any():
         n_rows = int(np.isfinite(wide.outcome[:, left]).sum())
-        yield Exclusion(reason="comparison unit that is nobody's match", rows=n_rows, units=int(left.sum()))
+        yield Exclusion(reason=message("comparison unit that is nobody's match"), rows=n_rows, units=int(left.sum()))
 
 
 def _records(compared: _Compared, wide: _Wide, rows: Rows, sample: Sample) -> Iterator[dict[str, Any]]:
@@ -668,10 +682,23 @@ def _records(compared: _Compared, wide: _Wide, rows: Rows, sample: Sample) -> It
 def _warnings(compared: _Compared, *, options: dict[str, Any]) -> Iterator[str]:
     short = {m.cohort: len(m.history) for m in compared.matched if len(m.history) < options["lags"]}
     for cohort, n in short.items():
-        yield f"cohort {cohort} was matched on {n} of {options['lags']} lags: no more are observed before it."
+        yield message(
+            "cohort {cohort} was matched on {n} of {lags} lags: no more are observed before it.",
+            cohort=cohort,
+            n=n,
+            lags=options["lags"],
+        )
     n = _n_exposed(compared.cells)
     if n < FEW_UNITS:
-        yield f"{n} exposed unit{'s' * (n > 1)}: standard errors are too small, or undefined with one."
+        yield counted(
+            "{n} exposed unit: standard errors are too small, or undefined with one.",
+            "{n} exposed units: standard errors are too small, or undefined with one.",
+            n=n,
+        )
     few = [m.cohort for m in compared.matched if len(m.candidates) < options["size"]]
     if few and options["refinement"] in ("mahalanobis", "propensity"):
-        yield f"cohorts {listed(few)} have fewer candidates than a set of {options['size']} needs; all were taken."
+        yield message(
+            "cohorts {cohorts} have fewer candidates than a set of {size} needs; all were taken.",
+            cohorts=listed(few),
+            size=options["size"],
+        )

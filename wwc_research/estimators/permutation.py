@@ -19,6 +19,7 @@ from wwc_research.errors import EstimationError, Faults, InputError, listed
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.estimators.inversion import inverted_interval
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -118,14 +119,20 @@ def permutation_test(
     deck = _deck(sample, strata=strata or {}, by=by)
     real = _value(estimator(sample), statistic=statistic)
     if not math.isfinite(real):
-        raise EstimationError("permutation: the statistic of the data is undefined, so there is nothing to compare.")
+        raise EstimationError(
+            message("permutation: the statistic of the data is undefined, so there is nothing to compare.")
+        )
     orders = [deck.deal(generator) for _ in range(draws)]
     values = np.array([_attempt(estimator, deck.sample(order), statistic=statistic) for order in orders])
     usable = np.isfinite(values)
     if 2 * usable.sum() < draws:
         raise EstimationError(
-            f"permutation: the estimator has no answer under {draws - int(usable.sum())} of {draws} draws; widen the "
-            "window, so that every unit has a past, or take fewer strata."
+            message(
+                "permutation: the estimator has no answer under {n_failed} of {draws} draws; widen the window, "
+                "so that every unit has a past, or take fewer strata.",
+                n_failed=draws - int(usable.sum()),
+                draws=draws,
+            )
         )
     drawn = values[usable]
     low, high = NAN, NAN
@@ -223,7 +230,10 @@ def _deck(sample: Sample, *, strata: Mapping[str, Hashable], by: str) -> _Deck:
     different = [members for members in groups if len(np.unique(values[members])) > 1]
     if not different and doses is None:
         raise EstimationError(
-            "permutation: no stratum holds two different exposure paths, so every draw is the data; take wider strata."
+            message(
+                "permutation: no stratum holds two different exposure paths, so every draw is the data; take "
+                "wider strata."
+            )
         )
     return _Deck(
         original=sample,

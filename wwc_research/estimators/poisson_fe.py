@@ -47,6 +47,7 @@ from wwc_research.estimators.linear import Codes, Floats
 from wwc_research.estimators.options import Option, checked
 from wwc_research.estimators.rows import Mask, Rows, read_rows
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 NAME = "poisson_fe"
 FitRows = Literal["all", "untreated"]
@@ -137,12 +138,18 @@ def _refuse_not_a_count(rows: Rows) -> None:
     negative = rows.outcome < 0
     if negative.any():
         faults.add(
-            f"the outcome is negative in {int(negative.sum()):,} rows (lowest {rows.outcome.min():g}); a count or rate "
-            "is 0 or more: use two_way_fe for outcomes that can be negative."
+            message(
+                "the outcome is negative in {n_rows:,} rows (lowest {lowest:g}); a count or rate is 0 or more: use "
+                "two_way_fe for outcomes that can be negative.",
+                n_rows=int(negative.sum()),
+                lowest=rows.outcome.min(),
+            )
         )
     at_risk = rows.optional.get("at_risk")
     if at_risk is not None and (at_risk <= 0).any():
-        faults.add(f"at_risk is 0 or less in {int((at_risk <= 0).sum()):,} rows; drop those rows.")
+        faults.add(
+            message("at_risk is 0 or less in {n_rows:,} rows; drop those rows.", n_rows=int((at_risk <= 0).sum()))
+        )
     faults.raise_if_any()
 
 
@@ -150,23 +157,30 @@ def _without_silence(rows: Rows) -> Rows:
     """Rows less units and periods in which every outcome is zero, until none is left."""
     for _ in range(int(rows.period.max()) + 2):
         silent_unit = np.bincount(rows.unit, weights=rows.outcome) == 0
-        rows = rows.without(rows.of_units(silent_unit), reason="unit with an outcome of zero in every period")
+        rows = rows.without(rows.of_units(silent_unit), reason=message("unit with an outcome of zero in every period"))
         silent_period = np.bincount(rows.period, weights=rows.outcome) == 0 if rows.unit.size else np.zeros(0, bool)
         if not silent_period.any():
             break
-        rows = rows.without(silent_period[rows.period], reason="period with an outcome of zero in every unit")
-        rows = rows.without(rows.of_units(np.bincount(rows.unit) < 2), reason="unit with a single period left")
+        rows = rows.without(silent_period[rows.period], reason=message("period with an outcome of zero in every unit"))
+        rows = rows.without(rows.of_units(np.bincount(rows.unit) < 2), reason=message("unit with a single period left"))
     exposed = rows.is_exposed
     touched = rows.of_units(np.bincount(rows.unit, weights=exposed) > 0) if rows.unit.size else exposed
     if not rows.outcome[exposed].any():
         raise EstimationError(
-            f"{NAME}: every outcome of an exposed row is zero ({int(exposed.sum()):,} rows), so the log ratio is minus "
-            "infinity; use two_way_fe, or a longer window."
+            message(
+                "{estimator}: every outcome of an exposed row is zero ({n_rows:,} rows), so the log ratio is "
+                "minus infinity; use two_way_fe, or a longer window.",
+                estimator=NAME,
+                n_rows=int(exposed.sum()),
+            )
         )
     if not rows.outcome[touched & ~exposed].any():
         raise EstimationError(
-            f"{NAME}: every outcome of the exposed units before exposure is zero, so the log ratio is infinite; use "
-            "two_way_fe, or a longer window."
+            message(
+                "{estimator}: every outcome of the exposed units before exposure is zero, so the log ratio is "
+                "infinite; use two_way_fe, or a longer window.",
+                estimator=NAME,
+            )
         )
     return rows
 
@@ -174,15 +188,21 @@ def _without_silence(rows: Rows) -> Rows:
 def _regressed(rows: Rows) -> dict[str, Any]:
     """One coefficient of exposure in a regression on all rows."""
     inside = (rows.event_time >= -rows.anticipation) & (rows.event_time < 0)
-    rows = rows.without(inside, reason=f"in the anticipation window ({rows.anticipation} before exposure)")
+    rows = rows.without(
+        inside,
+        reason=message("in the anticipation window ({anticipation} before exposure)", anticipation=rows.anticipation),
+    )
     dummies = (rows.time[:, None] == np.unique(rows.time)[1:]).astype(float)
     n_times = dummies.shape[1]
     regressors = np.column_stack([dummies, rows.is_exposed, _standardised(rows.covariates)])
     kept, dropped = _independent(regressors, rows=rows, fitted=np.ones(len(rows.unit), dtype=bool))
     if n_times in dropped:
         raise EstimationError(
-            f"{NAME}: unit and time effects explain exposure wholly, so no comparison is left; add places exposed at "
-            "another time or never."
+            message(
+                "{estimator}: unit and time effects explain exposure wholly, so no comparison is left; add "
+                "places exposed at another time or never.",
+                estimator=NAME,
+            )
         )
     position = int(np.sum(kept < n_times))
     fit = _fit(rows, regressors[:, kept], fitted=np.ones(len(rows.unit), dtype=bool))
@@ -195,7 +215,9 @@ def _regressed(rows: Rows) -> dict[str, Any]:
     return {
         "rows": rows,
         "dropped": [column - n_times - 1 for column in dropped if column > n_times],
-        "estimand": "log of the ratio by which exposure changes the expected outcome (settings: per cent change)",
+        "estimand": message(
+            "log of the ratio by which exposure changes the expected outcome (settings: per cent change)"
+        ),
         "estimate": float(fit.coefficients[position]),
         "std_error": linear.std_error(float(factor * covariance[position, position])),
         "df": float(n_clusters - 1) if usable else NAN,
@@ -259,8 +281,12 @@ def _fit(rows: Rows, regressors: Floats, *, fitted: Mask) -> _PoissonFit:
             scores = columns * _noise(residual, counts)[:, None]
             return _PoissonFit(coefficients=coefficients, columns=columns, mean=mean, bread=bread, scores=scores)
     raise EstimationError(
-        f"{NAME}: a coefficient runs off to infinity, as happens where zeros are all that tell exposed from comparison "
-        "rows, or a covariate tells them; use a longer window, leave covariates out, or use two_way_fe."
+        message(
+            "{estimator}: a coefficient runs off to infinity, as happens where zeros are all that tell "
+            "exposed from comparison rows, or a covariate tells them; use a longer window, leave covariates "
+            "out, or use two_way_fe.",
+            estimator=NAME,
+        )
     )
 
 
@@ -290,16 +316,20 @@ def _imputed(rows: Rows) -> dict[str, Any]:
     heard = np.bincount(rows.period, weights=np.where(donor, rows.outcome, 0.0)) > 0
     rows = rows.without(
         ~heard[rows.period],
-        reason="at a time at which no comparison unit that is not exposed has an outcome above zero",
+        reason=message("at a time at which no comparison unit that is not exposed has an outcome above zero"),
     )
     clean = np.asarray(rows.time < rows.cohort - rows.anticipation, dtype=bool)
     rows = rows.without(
         rows.of_units(np.bincount(rows.unit, weights=clean) == 0) if clean.size else clean,
-        reason="without a clean period at a time that has comparison units",
+        reason=message("without a clean period at a time that has comparison units"),
     )
     if not rows.unit.size or not rows.is_exposed.any():
         raise EstimationError(
-            f"{NAME}: no exposed row is left for which clean rows give an expected count; add places never exposed."
+            message(
+                "{estimator}: no exposed row is left for which clean rows give an expected count; add places "
+                "never exposed.",
+                estimator=NAME,
+            )
         )
     clean = np.asarray(rows.time < rows.cohort - rows.anticipation, dtype=bool)
     donor = clean & np.isinf(rows.cohort) if rows.comparison == "never" else clean
@@ -308,8 +338,11 @@ def _imputed(rows: Rows) -> dict[str, Any]:
     kept, dropped = _independent(regressors, rows=rows, fitted=donor)
     if any(column < dummies.shape[1] for column in dropped):
         raise EstimationError(
-            f"{NAME}: clean rows do not tie all times together, so some expected counts are unknown; shorten the "
-            "window."
+            message(
+                "{estimator}: clean rows do not tie all times together, so some expected counts are unknown; "
+                "shorten the window.",
+                estimator=NAME,
+            )
         )
     fit = _fit(rows, regressors[:, kept], fitted=donor)
     model = _expected(rows, regressors[:, kept], clean=clean, fit=fit)
@@ -323,7 +356,9 @@ def _imputed(rows: Rows) -> dict[str, Any]:
     return {
         "rows": rows,
         "dropped": [column - dummies.shape[1] for column in dropped],
-        "estimand": "log of the ratio of exposed outcomes to what they would have been (settings: per cent change)",
+        "estimand": message(
+            "log of the ratio of exposed outcomes to what they would have been (settings: per cent change)"
+        ),
         "estimate": log_ratio,
         "std_error": std_error,
         "df": df,

@@ -14,6 +14,7 @@ from wwc_research.errors import EstimationError
 from wwc_research.estimators import linear
 from wwc_research.estimators.linear import Codes, Floats
 from wwc_research.estimators.rows import Rows, read_rows
+from wwc_research.messages import message
 
 _LEAST_LEFT = 1e-9  # degrees of freedom that are but rounding
 
@@ -54,20 +55,24 @@ def noise_split(sample: Sample) -> NoiseSplit:
     """
     rows = read_rows(sample)
     rows.needed("outcome_std_error", estimator="precision weights")
-    before = rows.without(rows.time >= rows.cohort - rows.anticipation, reason="exposed: no part of the noise split")
-    before = before.without(before.of_units(np.bincount(before.unit) < 2), reason="seen once before exposure")
+    before = rows.without(
+        rows.time >= rows.cohort - rows.anticipation, reason=message("exposed: no part of the noise split")
+    )
+    before = before.without(before.of_units(np.bincount(before.unit) < 2), reason=message("seen once before exposure"))
     return _split(before, before.needed("outcome_std_error", estimator="precision weights"))
 
 
 def _split(rows: Rows, std_error: Floats) -> NoiseSplit:
     if not len(rows.outcome):
-        raise EstimationError("precision weights: no unit is seen twice before exposure; widen the window")
+        raise EstimationError(message("precision weights: no unit is seen twice before exposure; widen the window"))
     residuals = linear.absorb(rows.outcome[:, None], effects=(rows.unit, rows.period)).ravel()
     spare = 1 - _leverage(rows.unit, rows.period)
     left = float(spare.sum())
     total = float(residuals @ residuals)
     if left <= _LEAST_LEFT or total <= 0:
-        raise EstimationError("precision weights: no variance within units is left to be split; use more periods")
+        raise EstimationError(
+            message("precision weights: no variance within units is left to be split; use more periods")
+        )
     sampling = float(spare @ std_error**2)
     return NoiseSplit(
         sampling_variance=sampling / left,
@@ -106,8 +111,10 @@ def precision_weighted(sample: Sample) -> Sample:
     smallest = float(variance.min())
     if smallest <= 0:
         raise EstimationError(
-            "precision weights: a published standard error of 0, and no other noise; such rows would get all the "
-            "weight. Take them out, or weight all rows alike."
+            message(
+                "precision weights: a published standard error of 0, and no other noise; such rows would get all "
+                "the weight. Take them out, or weight all rows alike."
+            )
         )
     weights = sample.frame["weight"].to_numpy(dtype=float) * smallest / variance
     return replace(

@@ -44,7 +44,8 @@ from wwc_research.estimators.counterfactual import Counterfactual
 from wwc_research.estimators.estimate import Estimate, EventTerm
 from wwc_research.estimators.linear import ErrorModel, Floats
 from wwc_research.estimators.options import Option, checked
-from wwc_research.estimators.rows import Mask, Rows, read_rows
+from wwc_research.estimators.rows import Mask, Rows, losses, read_rows
+from wwc_research.messages import message
 
 NAME = "random_trends"
 TrendRows = Literal["untreated", "all"]
@@ -105,13 +106,15 @@ def _imputed(rows: Rows) -> dict[str, Any]:
     exposed_units = np.bincount(rows.unit, weights=rows.is_exposed) > 0
     rows = rows.without(
         rows.of_units(exposed_units & (n_clean < 2)),
-        reason="exposed after fewer than two clean periods: no trend of its own",
+        reason=message("exposed after fewer than two clean periods: no trend of its own"),
     )
     _refuse_nobody(rows)
     fit = _fitted(rows)
     unreached = rows.is_exposed & ~fit.is_reached
     if unreached.any():
-        rows = rows.without(unreached, reason="exposed at a time whose effect no clean row of another unit determines")
+        rows = rows.without(
+            unreached, reason=message("exposed at a time whose effect no clean row of another unit determines")
+        )
         _refuse_nobody(rows)
         fit = _fitted(rows)
     exposed, event_time = rows.is_exposed, rows.event_time
@@ -128,7 +131,9 @@ def _imputed(rows: Rows) -> dict[str, Any]:
     return {
         "rows": rows,
         "dropped": fit.dropped,
-        "estimand": "effect of exposure on exposed units and times, against each unit's own trend before exposure",
+        "estimand": message(
+            "effect of exposure on exposed units and times, against each unit's own trend before exposure"
+        ),
         "estimate": float(weights @ fit.gap),
         "std_error": std_error,
         "df": df,
@@ -139,10 +144,14 @@ def _imputed(rows: Rows) -> dict[str, Any]:
 def _refuse_nobody(rows: Rows) -> None:
     if rows.unit.size and rows.is_exposed.any():
         return
-    lost = "; ".join(f"{e.units} units: {e.reason}" for e in rows.exclusions)
+    lost = losses(rows.exclusions)
     raise EstimationError(
-        f"{NAME}: no exposed row is left (left out: {lost}); start the window earlier, or use an estimator without "
-        "unit trends."
+        message(
+            "{estimator}: no exposed row is left (left out: {lost}); start the window earlier, or use an "
+            "estimator without unit trends.",
+            estimator=NAME,
+            lost=lost,
+        )
     )
 
 
@@ -174,7 +183,10 @@ def _mean_by_event_time(rows: Rows, gap: Floats) -> Floats:
 def _regressed(rows: Rows) -> dict[str, Any]:
     """One regression with trends on all rows; effects and trends compete for the same movements."""
     inside = (rows.event_time >= -rows.anticipation) & (rows.event_time < 0)
-    rows = rows.without(inside, reason=f"in the anticipation window ({rows.anticipation} before exposure)")
+    rows = rows.without(
+        inside,
+        reason=message("in the anticipation window ({anticipation} before exposure)", anticipation=rows.anticipation),
+    )
     regressors = np.column_stack([rows.is_exposed.astype(float), rows.covariates])
     columns = np.column_stack([rows.outcome - rows.outcome.mean(), regressors])
     absorbed, n_times = counterfactual.without_trends(columns, unit=rows.unit, time=rows.time, weight=rows.weight)
@@ -183,8 +195,11 @@ def _regressed(rows: Rows) -> dict[str, Any]:
     dependent = linear.dependent_columns(regressors, absorbed=absorbed[:, 1:])
     if 0 in dependent:
         raise EstimationError(
-            f"{NAME}: unit trends and time effects explain exposure wholly; add periods, or places exposed at another "
-            "time or never."
+            message(
+                "{estimator}: unit trends and time effects explain exposure wholly; add periods, or places "
+                "exposed at another time or never.",
+                estimator=NAME,
+            )
         )
     kept = np.delete(absorbed[:, 1:], dependent, axis=1)
     errors = ErrorModel(kind="cluster", clusters=(rows.cluster,))
@@ -195,7 +210,9 @@ def _regressed(rows: Rows) -> dict[str, Any]:
     return {
         "rows": rows,
         "dropped": [position - 1 for position in dependent],
-        "estimand": "effect of exposure in a regression with unit trends on all rows, which absorb growing effects",
+        "estimand": message(
+            "effect of exposure in a regression with unit trends on all rows, which absorb growing effects"
+        ),
         "estimate": float(fit.coefficients[0]),
         "std_error": float(fit.std_errors[0] * rescale),
         "df": fit.df,

@@ -5,7 +5,7 @@ In: `Sample`, never changed. Out: `Rows`. No estimator: the door that all of the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -16,6 +16,7 @@ import pandas as pd
 from wwc_research.design.sample import OPTIONAL_COLUMNS, Comparison, Exclusion, Sample
 from wwc_research.errors import EstimationError, Faults, InputError, listed
 from wwc_research.estimators.linear import Codes, ErrorModel, Floats, StdErrors
+from wwc_research.messages import Message, counted, message
 
 EffectKind = Literal["by_time", "plain"]
 Mask = npt.NDArray[np.bool_]
@@ -208,15 +209,19 @@ def read_rows(sample: Sample, *, takes_effects: bool = False) -> Rows:
         Where no effect can be estimated: one period, nobody exposed, nobody to compare with.
     """
     rows = coded_rows(sample, takes_effects=takes_effects)
-    rows = rows.without(rows.of_units(np.bincount(rows.unit) < 2), reason="unit observed in a single period")
+    rows = rows.without(rows.of_units(np.bincount(rows.unit) < 2), reason=message("unit observed in a single period"))
     if rows.unit.size == 0 or np.ptp(rows.time) == 0:
         raise EstimationError(
-            "sample: no unit is observed in two periods; an effect needs a before and an after. Widen the window."
+            message(
+                "sample: no unit is observed in two periods; an effect needs a before and an after. Widen the window."
+            )
         )
     rows = _with_a_past(rows)
     if rows.comparison == "never":
         late = np.isfinite(rows.cohort) & (rows.cohort > rows.time.max())
-        rows = rows.without(late, reason="first exposed after the last period, and only the never exposed are compared")
+        rows = rows.without(
+            late, reason=message("first exposed after the last period, and only the never exposed are compared")
+        )
     _refuse_without_contrast(rows)
     return rows
 
@@ -247,7 +252,9 @@ def coded_rows(sample: Sample, *, takes_effects: bool = False) -> Rows:
             f"sample: effects of {listed(sample.effects)} are for two_way_fe and event_study only; leave them out here."
         )
     if not len(frame):
-        raise EstimationError("sample: it has no rows; see its exclusions, and widen the window or the places.")
+        raise EstimationError(
+            message("sample: it has no rows; see its exclusions, and widen the window or the places.")
+        )
     codes, names = pd.factorize(frame["unit"], sort=True)
     unit = codes.astype(np.int64)
     cluster = pd.factorize(frame["cluster"], sort=True)[0].astype(np.int64)
@@ -305,26 +312,50 @@ def _refuse_malformed(rows: Rows, *, is_repeated: bool) -> None:
 def _with_a_past(rows: Rows) -> Rows:
     is_clean = rows.time < rows.cohort - rows.anticipation
     has_past = np.bincount(rows.unit, weights=is_clean) > 0
-    window = f" less {rows.anticipation} of anticipation" if rows.anticipation else ""
+    reason = message("exposed in or before the first period observed: no past")
+    if rows.anticipation:
+        reason = message(
+            "exposed less {anticipation} of anticipation in or before the first period observed: no past",
+            anticipation=rows.anticipation,
+        )
     return rows.without(
-        rows.of_units(~has_past), reason=f"exposed{window} in or before the first period observed: no past"
+        rows.of_units(~has_past),
+        reason=reason,
     )
+
+
+def losses(exclusions: Sequence[Exclusion]) -> Message:
+    """Units lost by reason, for an error that says why nothing is left."""
+    if not exclusions:
+        return message("none")
+    lost = [counted("{n} unit: {reason}", "{n} units: {reason}", n=e.units, reason=e.reason) for e in exclusions]
+    return message("{lost:semicolons}", lost=lost)
 
 
 def _refuse_without_contrast(rows: Rows) -> None:
     if rows.unit.size == 0 or not rows.is_exposed.any():
-        lost = "; ".join(f"{e.units} units: {e.reason}" for e in rows.exclusions) or "none"
+        lost = losses(rows.exclusions)
         raise EstimationError(
-            f"sample: no unit is seen both before and after its exposure (left out: {lost}). Start the "
-            "window earlier, or end it later."
+            message(
+                "sample: no unit is seen both before and after its exposure (left out: {lost}). Start the window "
+                "earlier, or end it later.",
+                lost=lost,
+            )
         )
     if rows.comparison == "never" and np.isfinite(rows.cohort).all():
         raise EstimationError(
-            f"sample: all {rows.n_units} units are exposed and comparison = never; take comparison = "
-            "not_yet, or add places that were never exposed."
+            message(
+                "sample: all {n_units} units are exposed and comparison = never; take comparison = not_yet, or "
+                "add places that were never exposed.",
+                n_units=rows.n_units,
+            )
         )
     if np.ptp(rows.cohort[np.isfinite(rows.cohort)]) == 0 and np.isfinite(rows.cohort).all():
         raise EstimationError(
-            f"sample: all {rows.n_units} units are first exposed at {rows.cohort[0]:.0f}, so nobody is left "
-            "to compare with; add places exposed later or never."
+            message(
+                "sample: all {n_units} units are first exposed at {cohort:.0f}, so nobody is left to compare "
+                "with; add places exposed later or never.",
+                n_units=rows.n_units,
+                cohort=rows.cohort[0],
+            )
         )

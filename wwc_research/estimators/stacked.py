@@ -51,6 +51,7 @@ from wwc_research.estimators.linear import STD_ERRORS, Codes, Floats, StdErrors
 from wwc_research.estimators.options import Option, checked
 from wwc_research.estimators.rows import Mask, Rows, read_rows
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 Weights = Literal["corrective", "none"]
 FixedEffects = Literal["stacked", "pooled"]
@@ -164,7 +165,7 @@ def estimate(
     statistic, restrictions = linear.wald_statistic(coefficients[leads], covariance[np.ix_(leads, leads)])
     return Estimate(
         estimator=NAME,
-        estimand="effect of exposure, averaged over the event times 0 and later in the window",
+        estimand=message("effect of exposure, averaged over the event times 0 and later in the window"),
         estimate=float(average @ coefficients),
         std_error=linear.std_error(float(average @ covariance @ average)),
         df=fit.df,
@@ -217,10 +218,16 @@ def _stacked(rows: Rows, *, before: int, after: int) -> tuple[Stack, tuple[Exclu
         else:
             parts.append(part)
     if not parts:
-        reasons = "; ".join(f"cohort {cohort}: {reason}" for cohort, reason in refused.items())
+        reasons = [_of_cohort(cohort, reason) for cohort, reason in refused.items()]
         raise EstimationError(
-            f"{NAME}: no cohort has a clean comparison from {before} before to {after} after exposure ({reasons}). "
-            "Take a smaller kappa_pre or kappa_post, or add places exposed later or never."
+            message(
+                "{estimator}: no cohort has a clean comparison from {before} before to {after} after exposure "
+                "({reasons:semicolons}). Take a smaller kappa_pre or kappa_post, or add places exposed later or never.",
+                estimator=NAME,
+                before=before,
+                after=after,
+                reasons=reasons,
+            )
         )
     index, event_time, is_exposed, is_base = (np.concatenate(column) for column in zip(*parts, strict=True))
     stack = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
@@ -231,7 +238,7 @@ def _stacked(rows: Rows, *, before: int, after: int) -> tuple[Stack, tuple[Exclu
 def _one_stack(rows: Rows, *, cohort: int, before: int, after: int) -> tuple[Codes, Codes, Mask, Mask] | str:
     """Row positions, event times, who is exposed and which rows are the base; or why there is no stack."""
     if cohort - before < rows.time.min() or cohort + after > rows.time.max():
-        return "its window reaches beyond the periods observed"
+        return message("its window reaches beyond the periods observed")
     is_clean = np.isinf(rows.cohort)
     if rows.comparison == "not_yet":
         is_clean = rows.cohort > cohort + after + rows.anticipation
@@ -241,11 +248,11 @@ def _one_stack(rows: Rows, *, cohort: int, before: int, after: int) -> tuple[Cod
     is_exposed, event_time = rows.cohort[index] == cohort, rows.time[index] - cohort
     clean_times = event_time[is_exposed & (event_time < -rows.anticipation)]
     if not clean_times.size or not (event_time[is_exposed] >= 0).any():
-        return "it is not observed both before and after exposure in its window"
+        return message("it is not observed both before and after exposure in its window")
     is_base = event_time == clean_times.max()
     shared = np.isin(event_time, event_time[~is_exposed])
     if is_exposed.all() or not (is_base & ~is_exposed).any():
-        return "it has no clean comparison units"
+        return message("it has no clean comparison units")
     return index[shared], event_time[shared], is_exposed[shared], is_base[shared]
 
 
@@ -256,9 +263,13 @@ def _left_out(rows: Rows, index: Codes, refused: dict[int, str]) -> Iterable[Exc
     for cohort, reason in refused.items():
         own = unused & (rows.cohort == cohort)
         unused &= ~own
-        yield _exclusion(rows, own, reason=f"cohort {cohort}: {reason}")
+        yield _exclusion(rows, own, reason=_of_cohort(cohort, reason))
     if unused.any():
-        yield _exclusion(rows, unused, reason="in no cohort's window with a clean comparison")
+        yield _exclusion(rows, unused, reason=message("in no cohort's window with a clean comparison"))
+
+
+def _of_cohort(cohort: int, reason: str) -> str:
+    return message("cohort {cohort}: {reason}", cohort=cohort, reason=reason)
 
 
 def _exclusion(rows: Rows, dropped: Mask, *, reason: str) -> Exclusion:
@@ -348,8 +359,11 @@ def _by_cross_products(laid: Rows, stack: Stack, *, own: Mask, shown: Codes, kin
 
 def _explained() -> EstimationError:
     return EstimationError(
-        f"{NAME}: unit and time effects of the stacks explain some event times wholly; take another kappa_pre or "
-        "kappa_post."
+        message(
+            "{estimator}: unit and time effects of the stacks explain some event times wholly; take another "
+            "kappa_pre or kappa_post.",
+            estimator=NAME,
+        )
     )
 
 

@@ -50,6 +50,7 @@ from wwc_research.estimators.linear import Codes, Floats
 from wwc_research.estimators.options import Option, checked
 from wwc_research.estimators.rows import Mask, Rows, coded_rows
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 NAME = "switching"
 Scale = Literal["per_dose", "as_switched"]
@@ -153,8 +154,13 @@ def estimate(
     after = _terms(paths, wanted, longest=n_effects, is_placebo=False)
     if not after:
         raise EstimationError(
-            f"{NAME}: {int(wanted.sum())} units change their treatment, and none can be compared with a unit of the "
-            "same first treatment that has not changed; round the dose, or add places whose treatment stays."
+            message(
+                "{estimator}: {n_units} units change their treatment, and none can be compared with a unit of "
+                "the same first treatment that has not changed; round the dose, or add places whose treatment "
+                "stays.",
+                estimator=NAME,
+                n_units=int(wanted.sum()),
+            )
         )
     before = _terms(paths, wanted, longest=min(n_placebos, len(after)), is_placebo=True)
     per_dose = options["scale"] == "per_dose"
@@ -167,8 +173,12 @@ def estimate(
     return Estimate(
         estimator=NAME,
         estimand=(
-            f"effect of one unit more of treatment, over the first {len(after)} periods since the first change "
-            f"({options['switchers']} switchers)"
+            message(
+                "effect of one unit more of treatment, over the first {n_periods} periods since the first change "
+                "({switchers} switchers)",
+                n_periods=len(after),
+                switchers=options["switchers"],
+            )
         ),
         estimate=gap / current,
         std_error=_std_error(influence / current, paths=paths, n_clusters=n_clusters) if df > 0 else NAN,
@@ -205,9 +215,9 @@ def _horizons(options: dict[str, str | int | None]) -> tuple[int, int]:
     n_effects, n_placebos = int(options["effects"] or 0), int(options["placebos"] or 0)
     faults = Faults(where=f"options of {NAME}", kind=EstimationError)
     if n_effects < 1:
-        faults.add(f"effects = {n_effects}; take 1 or more.")
+        faults.add(message("effects = {n_effects}; take 1 or more.", n_effects=n_effects))
     if n_placebos < 0:
-        faults.add(f"placebos = {n_placebos}; take 0 or more.")
+        faults.add(message("placebos = {n_placebos}; take 0 or more.", n_placebos=n_placebos))
     faults.raise_if_any()
     return n_effects, n_placebos
 
@@ -218,16 +228,19 @@ def _known_paths(rows: Rows) -> Rows:
     starts_late = np.ones(rows.n_units, dtype=bool)
     starts_late[rows.unit[rows.period == 0]] = False
     rows = rows.without(
-        rows.of_units(starts_late), reason="unit not observed in the first period: first treatment unknown"
+        rows.of_units(starts_late), reason=message("unit not observed in the first period: first treatment unknown")
     )
     seen_before = np.arange(len(rows.unit)) - np.flatnonzero(np.r_[True, np.diff(rows.unit) > 0])[rows.unit]
     rows = rows.without(
-        rows.period != seen_before, reason="after the unit's first gap: what its treatment was meanwhile is unknown"
+        rows.period != seen_before,
+        reason=message("after the unit's first gap: what its treatment was meanwhile is unknown"),
     )
     dose = rows.optional["dose"]
     start = dose[np.flatnonzero(np.r_[True, np.diff(rows.unit) > 0])][rows.unit]
     crossed = _ever(dose > start, rows) & _ever(dose < start, rows)
-    return rows.without(crossed, reason="from where the treatment has been both above and below its first value")
+    return rows.without(
+        crossed, reason=message("from where the treatment has been both above and below its first value")
+    )
 
 
 def _ever(is_so: Mask, rows: Rows) -> Mask:
@@ -271,8 +284,13 @@ def _wanted(paths: _Paths, *, switchers: str) -> Mask:
     direction = {"both": paths.sign != 0, "in": paths.sign > 0, "out": paths.sign < 0}[switchers]
     if not direction.any():
         raise EstimationError(
-            f"{NAME}: the dose of no unit changes (switchers = {switchers}) after the first of {paths.dose.shape[1]} "
-            "periods; widen the window, or use another estimator."
+            message(
+                "{estimator}: the dose of no unit changes (switchers = {switchers}) after the first of "
+                "{n_periods} periods; widen the window, or use another estimator.",
+                estimator=NAME,
+                switchers=switchers,
+                n_periods=paths.dose.shape[1],
+            )
         )
     return np.asarray(direction, dtype=bool)
 

@@ -52,6 +52,7 @@ from wwc_research.estimators.linear import Codes, Floats
 from wwc_research.estimators.options import Option, checked
 from wwc_research.estimators.rows import Mask, Rows, coded_rows
 from wwc_research.inference import NAN
+from wwc_research.messages import counted, message
 
 NAME = "synthetic_control"
 Method = Literal["classic", "ridge"]
@@ -267,7 +268,7 @@ def estimate(
     used = study.used(found)
     return Estimate(
         estimator=NAME,
-        estimand="mean gap between exposed units and their synthetic controls, from exposure on",
+        estimand=message("mean gap between exposed units and their synthetic controls, from exposure on"),
         estimate=effect,
         std_error=_root_mean_square(drawn.effects) or NAN,
         n_obs=int(used.sum()),
@@ -345,16 +346,36 @@ def _each(
         case, reason = study.case(code)
         if case is None:
             if units is not None:
-                raise EstimationError(f"{NAME}: {study.names[code]} {reason}; see its rows in the sample.")
-            lost.append(Exclusion(reason=f"exposed, but {reason}", rows=int((study.rows.unit == code).sum()), units=1))
+                raise EstimationError(
+                    message(
+                        "{estimator}: {unit} {reason}; see its rows in the sample.",
+                        estimator=NAME,
+                        unit=study.names[code],
+                        reason=reason,
+                    )
+                )
+            lost.append(
+                Exclusion(
+                    reason=message("exposed, but {reason}", reason=reason),
+                    rows=int((study.rows.unit == code).sum()),
+                    units=1,
+                )
+            )
             continue
         fake = (fakes or {}).get(study.names[code])
         found.append(_one(study, case, method=method, predictors=predictors, fake=fake, shared=shared, detail=detail))
     if not found:
-        why = "; ".join(f"{e.reason}" for e in lost) or "nobody is exposed in sight"
+        why = [e.reason for e in lost] or [message("nobody is exposed in sight")]
         raise EstimationError(
-            f"{NAME}: no exposed unit has at least {FEWEST_PAST} waves before exposure, one after and {FEWEST_DONORS} "
-            f"complete donors ({why}). Start the window earlier, or add places never exposed."
+            message(
+                "{estimator}: no exposed unit has at least {fewest_past} waves before exposure, one after and "
+                "{fewest_donors} complete donors ({why:semicolons}). Start the window earlier, or add places "
+                "never exposed.",
+                estimator=NAME,
+                fewest_past=FEWEST_PAST,
+                fewest_donors=FEWEST_DONORS,
+                why=why,
+            )
         )
     reasons = dict.fromkeys(e.reason for e in lost)
     merged = tuple(
@@ -430,18 +451,18 @@ class _Study:
         donors = self.donors[complete]
         is_past, is_after = times < first - lead, times >= first
         if is_past.sum() < FEWEST_PAST:
-            return None, f"has {int(is_past.sum())} waves before exposure"
+            return None, counted("has {n} wave before exposure", "has {n} waves before exposure", n=int(is_past.sum()))
         if not is_after.any():
-            return None, "has no wave after exposure"
+            return None, message("has no wave after exposure")
         if len(donors) < FEWEST_DONORS:
-            return None, f"has {len(donors)} complete donors"
+            return None, counted("has {n} complete donor", "has {n} complete donors", n=len(donors))
         exclusions = []
         if (seen & ~is_wave).any():
-            reason = "own rows at times that fewer than half of the donors have"
+            reason = message("own rows at times that fewer than half of the donors have")
             exclusions.append(Exclusion(reason=reason, rows=int((seen & ~is_wave).sum()), units=1))
         if not complete.all():
             lost = self.matrix[self.donors[~complete]]
-            reason = f"no donor: not observed in all {len(times)} waves"
+            reason = message("no donor: not observed in all {n_waves} waves", n_waves=len(times))
             exclusions.append(Exclusion(reason=reason, rows=int(np.isfinite(lost).sum()), units=len(lost)))
         case = _Case(
             code=code,
@@ -493,7 +514,7 @@ class _Study:
         idle = ~self.used(found) & ~np.isin(self.rows.unit, self.exposed)
         if not idle.any():
             return ()
-        reason = "comparison rows that no exposed unit could use: not observed in all of its waves"
+        reason = message("comparison rows that no exposed unit could use: not observed in all of its waves")
         return (Exclusion(reason=reason, rows=int(idle.sum()), units=len(np.unique(self.rows.unit[idle]))),)
 
 

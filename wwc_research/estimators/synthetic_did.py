@@ -55,10 +55,11 @@ from wwc_research.estimators import linear
 from wwc_research.estimators.estimate import Estimate, EventTerm, GroupTimeTerm
 from wwc_research.estimators.linear import Codes, Floats
 from wwc_research.estimators.options import Option, checked
-from wwc_research.estimators.rows import Mask, Rows, read_rows
+from wwc_research.estimators.rows import Mask, Rows, losses, read_rows
 from wwc_research.estimators.simplex import frank_wolfe_weights, least_squares_weights
 from wwc_research.estimators.wide_panel import WidePanel, wide_panel
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 NAME = "synthetic_did"
 Weights = Literal["sdid", "sc", "did"]
@@ -182,8 +183,9 @@ def estimate(
     paths = np.array([fit.path for fit in fits])
     return Estimate(
         estimator=NAME,
-        estimand="effect on the exposed, averaged over cohorts by "
-        + ("exposed unit-times" if options["aggregation"] == "simple" else "units"),
+        estimand=message("effect on the exposed, averaged over cohorts by exposed unit-times")
+        if options["aggregation"] == "simple"
+        else message("effect on the exposed, averaged over cohorts by units"),
         estimate=overall,
         std_error=study.spread(drawn.overall),
         n_obs=len(panel.rows.outcome),
@@ -218,7 +220,9 @@ def _comparable(rows: Rows) -> Rows:
     """Exposed units and those never exposed in sight; units in between are left out."""
     last = int(rows.time.max())
     late = np.isfinite(rows.cohort) & (rows.cohort > last) & (rows.cohort - rows.anticipation <= last)
-    return rows.without(late, reason="first exposed after the last wave, which lies in its anticipation window")
+    return rows.without(
+        late, reason=message("first exposed after the last wave, which lies in its anticipation window")
+    )
 
 
 def _without_covariates(rows: Rows) -> tuple[Rows, list[str]]:
@@ -247,16 +251,24 @@ def _cohorts(panel: WidePanel) -> tuple[WidePanel, tuple[_Cohort, ...], Codes]:
         usable |= (panel.cohort == first) & (np.sum(panel.times < first - lead) >= 2)
     if not usable.all():
         rows = panel.rows.without(
-            panel.rows.of_units(~usable), reason="exposed after fewer than two waves: no change before exposure to fit"
+            panel.rows.of_units(~usable),
+            reason=message("exposed after fewer than two waves: no change before exposure to fit"),
         )
         panel = wide_panel(rows) if rows.unit.size else panel
         is_donor = panel.cohort > last
     donors = np.flatnonzero(is_donor)
     if not len(donors) or is_donor.all() or not usable.any():
-        lost = "; ".join(f"{e.units} units: {e.reason}" for e in panel.rows.exclusions) or "none"
+        lost = losses(panel.rows.exclusions)
         raise EstimationError(
-            f"{NAME}: {len(donors)} complete comparison units and {int((~is_donor).sum())} complete exposed ones are "
-            f"left (left out: {lost}); narrow the window to years that most units have, or add places never exposed."
+            message(
+                "{estimator}: {n_donors} complete comparison units and {n_exposed} complete exposed ones are "
+                "left (left out: {lost}); narrow the window to years that most units have, or add places never "
+                "exposed.",
+                estimator=NAME,
+                n_donors=len(donors),
+                n_exposed=int((~is_donor).sum()),
+                lost=lost,
+            )
         )
     cohorts = []
     for first in np.unique(panel.cohort[~is_donor]):

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from wwc_research.estimators.absorption import Floats, dependent_columns
+from wwc_research.messages import message
 
 Adjustment = Literal["dr", "reg", "ipw"]
 ADJUSTMENTS: tuple[str, ...] = get_args(Adjustment)
@@ -178,9 +179,12 @@ def comparison(
     if covariates is None or len(covariates) == 0:
         return Comparison(treated=treated, compared=others / others.mean())
     design = design_matrix(covariates)
-    tested, where = (design, "") if adjustment == "ipw" else (design[:, exposed == 0], "of the comparison units ")
-    if is_collinear(tested):
-        return Undefined(reason=f"the covariates {where}are collinear, or the units too few for them")
+    if is_collinear(design if adjustment == "ipw" else design[:, exposed == 0]):
+        if adjustment == "ipw":
+            return Undefined(reason=message("the covariates are collinear, or the units too few for them"))
+        return Undefined(
+            reason=message("the covariates of the comparison units are collinear, or the units too few for them")
+        )
     compared = np.zeros(len(weight))
     fitted: Propensity | None = None
     if adjustment != "reg":
@@ -219,7 +223,7 @@ def propensity(design: Floats, *, exposed: Floats, weight: Floats) -> Propensity
 
     Undefined where the logit has no finite solution, or a fitted probability leaves no overlap.
     """
-    no_overlap = Undefined(reason="the covariates all but tell who is exposed: no overlap")
+    no_overlap = Undefined(reason=message("the covariates all but tell who is exposed: no overlap"))
     coefficients = np.zeros(len(design))
     coefficients[0] = logit(np.average(exposed, weights=weight))
     for _ in range(50):

@@ -44,6 +44,7 @@ from wwc_research.estimators.linear import Codes, Floats
 from wwc_research.estimators.options import Option, checked
 from wwc_research.estimators.rows import Rows, read_rows
 from wwc_research.estimators.untreated_outcomes import Cells, UntreatedFit, cells, fit_untreated, imputable
+from wwc_research.messages import counted, message
 
 Aggregation = Literal["simple", "dynamic"]
 NAME = "two_stage"
@@ -57,8 +58,8 @@ OPTIONS = (
     ),
 )
 _ESTIMANDS = {
-    "simple": "effect on the exposed, averaged over exposed units and times by weight",
-    "dynamic": "effect on the exposed, averaged over units at each event time, then over event times",
+    "simple": message("effect on the exposed, averaged over exposed units and times by weight"),
+    "dynamic": message("effect on the exposed, averaged over units at each event time, then over event times"),
 }
 
 
@@ -143,4 +144,8 @@ def _warnings(rows: Rows) -> Iterator[str]:
     """What a reader must know about an estimate that rests on few exposed clusters."""
     n = len(np.unique(rows.cluster[rows.is_exposed]))
     if n < FEW_CLUSTERS:
-        yield f"{n} exposed cluster{'s' * (n > 1)}: the standard error is too small."
+        yield counted(
+            "{n} exposed cluster: the standard error is too small.",
+            "{n} exposed clusters: the standard error is too small.",
+            n=n,
+        )

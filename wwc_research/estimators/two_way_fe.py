@@ -42,6 +42,7 @@ from wwc_research.estimators.estimate import Estimate
 from wwc_research.estimators.linear import STD_ERRORS, StdErrors
 from wwc_research.estimators.options import Option, checked
 from wwc_research.estimators.rows import EffectKind, Rows, read_rows
+from wwc_research.messages import message
 
 NAME = "two_way_fe"
 OPTIONS = (
@@ -100,12 +101,21 @@ def estimate(
         )
     except linear.CollinearError as error:
         raise EstimationError(
-            f"{NAME}: unit and time effects{' and further effects' * bool(rows.effects)} explain exposure wholly, so "
-            "no comparison is left; add places exposed at another time or never."
+            message(
+                "{estimator}: unit and time effects and further effects explain exposure wholly, so no comparison is "
+                "left; add places exposed at another time or never.",
+                estimator=NAME,
+            )
+            if rows.effects
+            else message(
+                "{estimator}: unit and time effects explain exposure wholly, so no comparison is left; add places "
+                "exposed at another time or never.",
+                estimator=NAME,
+            )
         ) from error
     return Estimate(
         estimator=NAME,
-        estimand="effect of exposure, averaged over exposed units and times by regression weights",
+        estimand=message("effect of exposure, averaged over exposed units and times by regression weights"),
         estimate=float(fit.coefficients[0]),
         std_error=float(fit.std_errors[0]),
         df=fit.contrast_df(np.eye(len(fit.coefficients))[0]),
@@ -128,4 +138,7 @@ def estimate(
 def _without_anticipation(rows: Rows) -> Rows:
     """Rows just before exposure are neither exposed nor clean, so they are in neither group."""
     inside = (rows.event_time >= -rows.anticipation) & (rows.event_time < 0)
-    return rows.without(inside, reason=f"in the anticipation window ({rows.anticipation} before exposure)")
+    return rows.without(
+        inside,
+        reason=message("in the anticipation window ({anticipation} before exposure)", anticipation=rows.anticipation),
+    )

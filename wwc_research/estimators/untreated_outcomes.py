@@ -16,6 +16,7 @@ from wwc_research.errors import EstimationError, InputError
 from wwc_research.estimators.absorption import Codes, Floats, dependent_columns, group_sums
 from wwc_research.estimators.linear import CollinearError
 from wwc_research.estimators.rows import Mask, Rows
+from wwc_research.messages import message
 
 _BLOCK = 16  # columns of scores held at once: bounds the memory
 
@@ -178,11 +179,16 @@ def imputable(rows: Rows, *, estimator: str) -> Rows:
     seen[rows.unit[clean], period[clean]] = 1.0
     part = connected_components(seen.T @ seen > 0, directed=False)[1]
     of_unit = part[np.argmax(seen, axis=1)]
-    kept = rows.without(of_unit[rows.unit] != part[period], reason="no untreated outcome at that time to compare with")
+    kept = rows.without(
+        of_unit[rows.unit] != part[period], reason=message("no untreated outcome at that time to compare with")
+    )
     if not kept.is_exposed.any():
         raise EstimationError(
-            f"{estimator}: no exposed row has an untreated outcome at the same time to compare with; add places "
-            "exposed later or never, or widen the window."
+            message(
+                "{estimator}: no exposed row has an untreated outcome at the same time to compare with; add "
+                "places exposed later or never, or widen the window.",
+                estimator=estimator,
+            )
         )
     return kept
 
@@ -214,7 +220,7 @@ def fit_untreated(rows: Rows, *, regressors: Floats | None = None) -> UntreatedF
     left = effects.left_over([rows.outcome - rows.outcome[clean].mean(), *columns])
     dependent = _dependent(columns, left=left[:, 1:], clean=clean)
     if any(position < len(needed) for position in dependent):
-        raise CollinearError("regressors: some are explained by unit and time effects and those before them.")
+        raise CollinearError(message("regressors: some are explained by unit and time effects and those before them."))
     kept = np.delete(left[:, 1:], dependent, axis=1) if dependent else left[:, 1:]
     scaled = kept * effects.weight[:, None]
     bread: Floats = np.linalg.inv(scaled.T @ kept).astype(float)

@@ -59,6 +59,7 @@ from wwc_research.errors import EstimationError, Faults, InputError, listed
 from wwc_research.estimators import linear
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 NAME = "weighted_difference"
 
@@ -266,8 +267,15 @@ def _rows(counted: pd.DataFrame, weighting: Weighting, columns: _Columns) -> _Ro
     treated = counted[columns.treatment].to_numpy(dtype=float) == 1
     if treated.all() or not treated.any():
         raise EstimationError(
-            f"weighted difference: no {'control' if treated.any() else 'treated unit'} has a weight above zero, so "
-            "there is nothing to compare. Trim less or match on less."
+            message(
+                "weighted difference: no control has a weight above zero, so there is nothing to compare. Trim less or "
+                "match on less."
+            )
+            if treated.any()
+            else message(
+                "weighted difference: no treated unit has a weight above zero, so there is nothing to compare. Trim "
+                "less or match on less."
+            )
         )
     X = np.ones((len(counted), 1))
     if columns.covariates:
@@ -316,8 +324,15 @@ def _inverse_on_range(products: Floats, goal: Floats, *, is_treated: bool) -> tu
     beyond = vectors[:, ~kept].T @ goal
     if np.abs(beyond).max(initial=0.0) > 1e-6:
         raise EstimationError(
-            f"weighted difference: no {'treated unit' if is_treated else 'control'} that counts tells of some "
-            "covariate values of the units the estimand speaks of. Leave the covariate (or its rare category) out."
+            message(
+                "weighted difference: no treated unit that counts tells of some covariate values of the units the "
+                "estimand speaks of. Leave the covariate (or its rare category) out."
+            )
+            if is_treated
+            else message(
+                "weighted difference: no control that counts tells of some covariate values of the units the estimand "
+                "speaks of. Leave the covariate (or its rare category) out."
+            )
         )
     inverse: Floats = (vectors[:, kept] / values[kept]) @ vectors[:, kept].T
     return inverse, int(kept.sum())
@@ -428,7 +443,11 @@ def _spread(values: Sequence[float], *, draws: int) -> tuple[float, dict[str, An
     failed = draws - len(values)
     if failed > _FAILED_SHARE * draws or len(values) < 2:
         raise EstimationError(
-            f"weighted difference, bootstrap: {failed:,} of {draws:,} draws could not be weighted or estimated, so the "
-            "rest are no fair draws. Use fewer covariates, or std_errors 'hc1'."
+            message(
+                "weighted difference, bootstrap: {failed:,} of {draws:,} draws could not be weighted or "
+                "estimated, so the rest are no fair draws. Use fewer covariates, or std_errors 'hc1'.",
+                failed=failed,
+                draws=draws,
+            )
         )
     return linear.std_error(float(np.var(values, ddof=1))), {"draws": draws, "draws_failed": failed}

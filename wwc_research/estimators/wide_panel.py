@@ -12,6 +12,7 @@ import numpy as np
 from wwc_research.errors import EstimationError
 from wwc_research.estimators.linear import Codes, Floats
 from wwc_research.estimators.rows import Rows
+from wwc_research.messages import message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +54,20 @@ def wide_panel(rows: Rows) -> WidePanel:
     """
     period = rows.period
     share = np.bincount(period) / rows.n_units
-    rows = rows.without((share < 0.5)[period], reason="at a time that fewer than half of the units have: no wave")
+    rows = rows.without(
+        (share < 0.5)[period], reason=message("at a time that fewer than half of the units have: no wave")
+    )
     n_waves = len(np.unique(rows.time))
     incomplete = np.bincount(rows.unit) < n_waves if rows.unit.size else np.zeros(0, dtype=bool)
-    rows = rows.without(rows.of_units(incomplete), reason=f"not observed in all {n_waves} waves")
+    rows = rows.without(
+        rows.of_units(incomplete), reason=message("not observed in all {n_waves} waves", n_waves=n_waves)
+    )
     if not rows.unit.size:
         raise EstimationError(
-            f"sample: no unit is observed in all {n_waves} waves; narrow the window to years that most units have."
+            message(
+                "sample: no unit is observed in all {n_waves} waves; narrow the window to years that most units have.",
+                n_waves=n_waves,
+            )
         )
     first = np.flatnonzero(np.diff(rows.unit, prepend=-1))
     return WidePanel(

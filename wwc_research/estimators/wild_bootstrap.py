@@ -18,6 +18,7 @@ from wwc_research.estimators.absorption import Codes, Floats, absorb, group_sums
 from wwc_research.estimators.inversion import inverted_interval
 from wwc_research.estimators.leverage import cluster_design, partial_column
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 WeightsKind = Literal["rademacher", "webb"]
 Sides = Literal["symmetric", "equal_tailed"]
@@ -152,7 +153,9 @@ def wild_cluster_bootstrap(
     _refuse_unusable(column, regressors.shape[1], draws=draws, weights_kind=weights_kind, sides=sides, level=level)
     n_clusters = levels(clusters)
     if n_clusters < 2:
-        raise EstimationError("wild bootstrap: one cluster has nothing to be compared with; use smaller clusters.")
+        raise EstimationError(
+            message("wild bootstrap: one cluster has nothing to be compared with; use smaller clusters.")
+        )
     weights = np.ones(len(outcome)) if weights is None else weights
     estimate, scores = _scores(outcome, regressors, column=column, clusters=clusters, effects=effects, weights=weights)
     real = _drawn(np.ones((1, n_clusters)), scores)

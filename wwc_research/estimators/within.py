@@ -15,6 +15,7 @@ from scipy import sparse
 from wwc_research.errors import EstimationError
 from wwc_research.estimators.linear import Codes, Floats, StdErrors
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 KINDS: tuple[StdErrors, ...] = ("cluster", "iid", "hetero")
 
@@ -108,8 +109,12 @@ def fit_contrasts(
     n_parameters = rank + n_units + n_redundant
     if n_parameters >= n:
         raise EstimationError(
-            f"{n:,} rows for {n_parameters:,} parameters: nothing is left to estimate the noise from; use more "
-            "periods or fewer covariates."
+            message(
+                "{n:,} rows for {n_parameters:,} parameters: nothing is left to estimate the noise from; use "
+                "more periods or fewer covariates.",
+                n=n,
+                n_parameters=n_parameters,
+            )
         )
     if np.abs(null.T @ contrasts).max(initial=0.0) > 1e-6 * np.abs(contrasts).max():
         raise UnidentifiedError("the columns cannot tell some of the effects from one another.")

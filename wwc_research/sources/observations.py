@@ -8,15 +8,28 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
 from wwc_research.errors import DataError, Faults, listed
+from wwc_research.messages import message
 
 COLUMNS = ("place_id", "year", "variable", "value", "std_error", "flag", "source", "vintage")
 KEY = ("place_id", "year", "variable", "vintage", "source")
 LEFT_OUT_COLUMNS = ("source", "table", "item", "reason", "rows")
+
+FLAG_WORDS: Final = {
+    "not_published": message("not published"),
+    "not_available": message("not available"),
+    "few_days": message("too few days with a measurement"),
+    "incomplete_monitors": message("no monitor with a complete year"),
+    "suspect_monitor": message("faulty monitor"),
+    "quality_2": message("of lower quality, as the publisher rates it"),
+    "quality_3": message("of the lowest quality, as the publisher rates it"),
+    "no_cases": message("no case in the sample"),
+}
 
 # Two-sided normal quantiles: 95 % bounds (Urban Institute), 90 % margins of error (Census Bureau).
 Z_95 = 1.959964

@@ -11,11 +11,12 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from wwc_research.errors import DataError, Faults, listed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 How = Literal["code", "exact", "normalised", "alias"]
 
@@ -181,6 +182,8 @@ class Places:
     @classmethod
     def load(cls, raw_dir: Path) -> Places:
         """The places of the compiled gazetteer under `data/raw`."""
+        import pandas as pd
+
         folder = Path(raw_dir) / "gazetteer"
         frames = []
         for table in ("names", "counties"):

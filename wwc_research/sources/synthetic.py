@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from wwc_research.atomic import write_text
 from wwc_research.errors import Faults, listed
 
 Shape = Literal["none", "constant", "growing"]
@@ -158,6 +160,55 @@ def staggered_world(
         f"effect {effect}; true simple effect on the treated {total:.3f}."
     )
     return World(frame=frame, truth=truth, simple_att=total, description=description)
+
+
+def own_files(
+    places: pd.DataFrame,
+    *,
+    folder: Path,
+    effect: float,
+    generator: np.random.Generator,
+    n_places: int = 300,
+    n_exposed: int = 40,
+) -> tuple[Path, Path]:
+    """An outcome file and a treatment file as a researcher would bring them, simulated, with a planted effect.
+
+    The most populous places get figures from 2012 to 2022 that rise alike but for noise; `n_exposed` of them, drawn
+    by lot, begin between 2015 and 2017 and lie `effect` higher from the first year that counts as exposed on.
+
+    Parameters
+    ----------
+    places
+        The panel's frame: place_id, population_count.
+    folder
+        Where the two files go.
+
+    Returns
+    -------
+    tuple of Path
+        Outcome file (place_id, year, value), treatment file (place_id, started_on).
+    """
+    people = places.groupby("place_id")["population_count"].max()
+    ids = people.sort_values(ascending=False, kind="stable").index[:n_places].to_numpy()
+    exposed = generator.choice(ids, n_exposed, replace=False)
+    starts = dict(zip(exposed, generator.choice([2015, 2016, 2017], n_exposed), strict=True))
+    years = np.arange(2012, 2023)
+    levels = generator.normal(50.0, 5.0, n_places)
+    noise = generator.normal(0.0, 1.0, (n_places, len(years)))
+    began = np.array([starts.get(place, 9999) for place in ids])
+    values = levels[:, None] + 0.3 * (years - years[0]) + noise + effect * (years >= began[:, None])
+    figures = pd.DataFrame(
+        {
+            "place_id": np.repeat(ids, len(years)),
+            "year": np.tile(years, n_places),
+            "value": np.round(values.ravel(), 3),
+        }
+    )
+    begun = pd.DataFrame({"place_id": list(starts), "started_on": [f"{year}-03-01" for year in starts.values()]})
+    outcome_file, treatment_file = folder / "simulated_outcome.csv", folder / "simulated_treatment.csv"
+    write_text(outcome_file, figures.to_csv(index=False))
+    write_text(treatment_file, begun.to_csv(index=False))
+    return outcome_file, treatment_file
 
 
 def _autoregressive(

@@ -5,14 +5,33 @@ In: two editions. Out: a frozen `Comparison`; `as_rows` gives it as rows for a t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import reduce
+from typing import Final, Literal
 
-from wwc_research.catalog.editions import Criterion, Edition, Level, LevelName, OutcomeRequirement, Practice, folded
-from wwc_research.errors import listed
+from wwc_research.catalog import outcome
+from wwc_research.catalog.editions import (
+    Criterion,
+    Edition,
+    Level,
+    LevelName,
+    OutcomeRequirement,
+    Practice,
+    TieRule,
+    folded,
+)
+from wwc_research.messages import Message, message
 
 Link = Literal["same", "alias", "id"]
+LEVEL_WORDS: Final[Mapping[str, Message]] = {
+    "none": message("none"),
+    "silver": message("silver"),
+    "gold": message("gold"),
+    "platinum": message("platinum"),
+}
+_TIES: Final[Mapping[TieRule, Message]] = {"down": message("down"), "up": message("up")}
+_READINGS: Final = {"progress": message("progress"), "standard": message("standard")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +112,12 @@ class Comparison:
 
     def _criterion_rows(self) -> Iterator[dict[str, str]]:
         for item in self.added:
-            note = (
-                "" if item.id in self.added_for_certain else f"may stand unnamed in {self.old}, or under another code"
-            )
+            unsure = message("may stand unnamed in {edition}, or under another code", edition=self.old)
+            note = "" if item.id in self.added_for_certain else unsure
             yield _row("added", item.id, "", item.name, note)
         for item in self.dropped:
-            note = "" if item.id in self.dropped_for_certain else f"no source says what became of it in {self.new}"
+            unsure = message("no source says what became of it in {edition}", edition=self.new)
+            note = "" if item.id in self.dropped_for_certain else unsure
             yield _row("dropped", item.id, item.name, "", note)
         if self.placeholders_old or self.placeholders_new:
             counts = (str(self.placeholders_old), str(self.placeholders_new))
@@ -246,22 +265,29 @@ def _practice_changes(old: Edition, new: Edition, partners: dict[str, str]) -> t
 
 
 def _absent(edition: Edition) -> str:
-    return "none" if edition.total_is_known else "not named"
+    return message("none") if edition.total_is_known else message("not named")
 
 
 def _level_changes(old: Edition, new: Edition) -> tuple[Change, ...]:
     names: tuple[LevelName, ...] = ("silver", "gold", "platinum")
     bands = [(name, _band(old, name), _band(new, name)) for name in names]
-    return tuple(Change(item=name, before=before, after=after) for name, before, after in bands if before != after)
+    return tuple(
+        Change(item=LEVEL_WORDS[name], before=before, after=after) for name, before, after in bands if before != after
+    )
 
 
 def _band(edition: Edition, name: LevelName) -> str:
     found: list[Level] = [level for level in edition.levels if level.name == name]
     if not found:
-        return "not stated"
-    low, high = f"{found[0].minimum_pct:g}", f"{found[0].maximum_pct:g}"
-    of = "components" if edition.levels_by_components else "points"
-    return f"{low} to {high} % of {of}" if low != high else f"{low} % of {of}"
+        return message("not stated")
+    low, high = found[0].minimum_pct, found[0].maximum_pct
+    if edition.levels_by_components:
+        if low == high:
+            return message("{low:g} % of components", low=low)
+        return message("{low:g} to {high:g} % of components", low=low, high=high)
+    if low == high:
+        return message("{low:g} % of points", low=low)
+    return message("{low:g} to {high:g} % of points", low=low, high=high)
 
 
 def _rule_changes(old: Edition, new: Edition) -> tuple[Change, ...]:
@@ -272,23 +298,33 @@ def _rule_changes(old: Edition, new: Edition) -> tuple[Change, ...]:
 def _rules(edition: Edition) -> dict[str, str]:
     """What the edition says beside its criteria and bands, in words."""
     validity, floor = edition.validity_years, edition.population_floor
-    has_bands = edition.levels_follow_points
+    has_bands, total = edition.levels_follow_points, edition.criteria_total
+    by_points = message("points") if has_bands else message("not stated")
     return {
-        "criteria": f"{edition.criteria_total}"
+        message("criteria"): message("{total}", total=total)
         if edition.total_is_known
-        else f"not stated ({edition.criteria_total} named)",
-        "levels follow": "components" if edition.levels_by_components else "points" if has_bands else "not stated",
-        "total between two bands": edition.tie_rule if has_bands else "does not arise",
-        "core criteria": "required" if edition.core_required else "none known",
-        "outcomes": _outcomes_in_words(edition.outcome_requirement),
-        "validity": "not stated" if validity is None else f"{validity:g} years",
-        "population floor": "not stated" if floor is None else f"{floor:,}",
+        else message("not stated ({total} named)", total=total),
+        message("levels follow"): message("components") if edition.levels_by_components else by_points,
+        message("total between two bands"): _TIES[edition.tie_rule] if has_bands else message("does not arise"),
+        message("core criteria"): message("required") if edition.core_required else message("none known"),
+        message("outcomes"): _outcomes_in_words(edition.outcome_requirement),
+        message("validity"): message("not stated") if validity is None else message("{years:g} years", years=validity),
+        message("population floor"): message("not stated") if floor is None else message("{floor:,}", floor=floor),
     }
 
 
 def _outcomes_in_words(requirement: OutcomeRequirement | None) -> str:
     if requirement is None:
-        return "none known"
-    own = ("an outcome of the city's own choice",) if requirement.has_own_choice else ()
-    names = listed((*requirement.outcomes, *own), limit=20)
-    return f"at least {requirement.at_least} of {names}, by {' or '.join(requirement.readings)}"
+        return message("none known")
+    own = (message("an outcome of the city's own choice"),) if requirement.has_own_choice else ()
+    return message(
+        "at least {n} of {outcomes:list}, by {readings}",
+        n=requirement.at_least,
+        outcomes=[*(outcome(name).title for name in requirement.outcomes), *own],
+        readings=either([_READINGS[name] for name in requirement.readings]),
+    )
+
+
+def either(texts: Sequence[str]) -> str:
+    """The texts as alternatives: `silver or gold`."""
+    return reduce(lambda one, other: message("{one} or {other}", one=one, other=other), texts)

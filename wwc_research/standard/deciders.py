@@ -5,7 +5,7 @@ In: `Responses` and two editions. Out: `Deciders`, confidential; aggregates of i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wwc_research.catalog.editions import Criterion, Edition, Level, TieRule, criterion_ids, folded
+from wwc_research.messages import Message, message
 from wwc_research.standard.comparison import compare
 from wwc_research.standard.responses import MET, NOT_MET, Confidential, Responses
 from wwc_research.standard.scoring import LEVELS, OWN_OUTCOME, Standing, score
@@ -21,13 +22,14 @@ Unanswered = Literal["met", "not met", "not assessed"]
 Way = Literal["in", "out", "lower", "higher"]
 Standings = Mapping[str, Mapping[str, Standing]]
 Ranks = NDArray[np.intp]
+Naming = Callable[[str], Message]
 
-EACH_ALONE: Final = "more than one change, each enough alone"
-TOGETHER: Final = "several changes together"
+EACH_ALONE: Final = message("more than one change, each enough alone")
+TOGETHER: Final = message("several changes together")
 _CORE: Final = "core requirement:"
 _CORE_LOST: Final = "no longer a core requirement:"
-_TIE: Final = "tie rule"
-_OUTCOME: Final = "outcome requirement"
+_TIE: Final = message("tie rule")
+_OUTCOME: Final = message("outcome requirement")
 # Above this many criteria that differ in one way, the way is judged as a whole: a table of forty rules tells nothing.
 _SINGLE: Final = 12
 
@@ -210,9 +212,9 @@ def _undone(
     found: dict[str, tuple[Edition, dict[str, str]]] = {}
     back = {there: old.criteria[here] for here, there in pairs.items()}
 
-    def note(text: str, ids: list[str], undo: Callable[[Criterion], Criterion]) -> None:
+    def note(named: Naming, ids: list[str], undo: Callable[[Criterion], Criterion]) -> None:
         for lot in [[id_] for id_ in ids] if len(ids) <= _SINGLE else [ids]:
-            label = f"{text} {lot[0]}" if len(ids) <= _SINGLE else f"{text} {len(lot)} criteria"
+            label = named(lot[0] if len(ids) <= _SINGLE else _many(lot))
             criteria = {id_: undo(item) if id_ in lot else item for id_, item in new.criteria.items()}
             found[label] = (replace(new, criteria=criteria), carried)
 
@@ -221,24 +223,44 @@ def _undone(
 
     # Without levels there is no share that could have fallen: every core criterion is judged, also one that was core.
     gained = [id_ for id_, item in new.criteria.items() if item.is_core and not (gives_levels and was_core(id_))]
-    note(_CORE, gained, lambda item: replace(item, is_core=False))
+    note(
+        lambda what: message("core requirement: {criteria}", criteria=what),
+        gained,
+        lambda item: replace(item, is_core=False),
+    )
     if gives_levels:
         lost = [id_ for id_, item in new.criteria.items() if was_core(id_) and not item.is_core]
-        note(_CORE_LOST, lost, lambda item: replace(item, is_core=True))
+        note(
+            lambda what: message("no longer a core requirement: {criteria}", criteria=what),
+            lost,
+            lambda item: replace(item, is_core=True),
+        )
         weights = [id_ for id_, item in back.items() if item.points != new.criteria[id_].points]
-        note("points of", weights, lambda item: replace(item, points=back[item.id].points))
+        note(
+            lambda what: message("points of {criteria}", criteria=what),
+            weights,
+            lambda item: replace(item, points=back[item.id].points),
+        )
         needs = {id_: _translated(item.requires, pairs) for id_, item in back.items()}
         chained = [id_ for id_, wanted in needs.items() if set(wanted) != set(new.criteria[id_].requires)]
-        note("prerequisites of", chained, lambda item: replace(item, requires=needs[item.id]))
+        note(
+            lambda what: message("prerequisites of {criteria}", criteria=what),
+            chained,
+            lambda item: replace(item, requires=needs[item.id]),
+        )
         found |= _added(new, [id_ for id_ in new.criteria if id_ not in back], carried)
         found |= _dropped(old, new, pairs)
         bands = {name: [(b.name, b.minimum_pct, b.maximum_pct) for b in e.levels] for name, e in _both(old, new)}
         if bands["old"] != bands["new"]:
-            found["level bands"] = (replace(new, levels=old.levels), carried)
+            found[message("level bands")] = (replace(new, levels=old.levels), carried)
         if old.tie_rule != new.tie_rule:
             found[_TIE] = (replace(new, tie_rule=old.tie_rule), carried)
     found |= _outcomes(old, new, carried, gives_levels=gives_levels)
     return found
+
+
+def _many(ids: Sequence[str]) -> Message:
+    return message("{n} criteria", n=len(ids))
 
 
 def _both(old: Edition, new: Edition) -> tuple[tuple[str, Edition], tuple[str, Edition]]:
@@ -251,14 +273,18 @@ def _translated(requires: tuple[str, ...], pairs: Mapping[str, str]) -> tuple[st
 
 def _added(new: Edition, ids: list[str], carried: dict[str, str]) -> dict[str, tuple[Edition, dict[str, str]]]:
     """Without each criterion that was added, or without all of them where they are many."""
-    found = {}
+    found: dict[str, tuple[Edition, dict[str, str]]] = {}
     for lot in [[id_] for id_ in ids] if len(ids) <= _SINGLE else [ids]:
         criteria = {
             id_: replace(item, requires=tuple(name for name in item.requires if name not in lot))
             for id_, item in new.criteria.items()
             if id_ not in lot
         }
-        label = f"criterion added: {lot[0]}" if len(ids) <= _SINGLE else f"{len(lot)} criteria added"
+        label = (
+            message("criterion added: {criterion}", criterion=lot[0])
+            if len(ids) <= _SINGLE
+            else message("{n} criteria added", n=len(lot))
+        )
         if criteria:
             found[label] = (replace(new, criteria=criteria, criteria_total=len(criteria)), carried)
     return found
@@ -267,7 +293,7 @@ def _added(new: Edition, ids: list[str], carried: dict[str, str]) -> dict[str, t
 def _dropped(old: Edition, new: Edition, pairs: Mapping[str, str]) -> dict[str, tuple[Edition, dict[str, str]]]:
     """With each criterion that was dropped put back, or with all of them where they are many."""
     gone = [id_ for id_ in old.criteria if id_ not in pairs]
-    found = {}
+    found: dict[str, tuple[Edition, dict[str, str]]] = {}
     for lot in [[id_] for id_ in gone] if len(gone) <= _SINGLE else [gone]:
         # The new edition may use the code for another criterion: what is put back gets a code of its own
         ids = dict(pairs) | {id_: f"{id_} as in {old.name}" for id_ in lot}
@@ -285,7 +311,11 @@ def _dropped(old: Edition, new: Edition, pairs: Mapping[str, str]) -> dict[str, 
             **{id_: _with_old_needs(item, old, pairs, ids, lot) for id_, item in new.criteria.items()},
             **put_back,
         }
-        label = f"criterion dropped: {lot[0]}" if len(gone) <= _SINGLE else f"{len(lot)} criteria dropped"
+        label = (
+            message("criterion dropped: {criterion}", criterion=lot[0])
+            if len(gone) <= _SINGLE
+            else message("{n} criteria dropped", n=len(lot))
+        )
         practices = {**{item.practice: old.practices[item.practice] for item in put_back.values() if item.practice}}
         edition = replace(
             new, criteria=criteria, criteria_total=len(criteria), practices={**practices, **dict(new.practices)}

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from wwc_research.catalog.editions import Edition, TieRule
 from wwc_research.errors import Faults, listed
+from wwc_research.messages import Message, message
 from wwc_research.standard import disclosure
+from wwc_research.standard.comparison import LEVEL_WORDS, either
 from wwc_research.standard.deciders import Deciders, Unanswered, ranks_and_deciders
 from wwc_research.standard.disclosure import Codes
 from wwc_research.standard.regions import REGIONS, census_region
@@ -25,16 +27,16 @@ from wwc_research.standard.summaries import SIZE_BANDS
 
 Table = Literal["change", "transition", "decided_by", "if_met", "size_band", "region"]
 
-LOSES: Final = "loses certification"
-LOWER: Final = "falls to a lower level"
-KEEPS: Final = "keeps its level"
-HIGHER: Final = "rises to a higher level"
-STAYS: Final = "stays without certification"
-GAINS: Final = "gains certification"
-FAILS: Final = "does not meet every core requirement"
-MEETS: Final = "meets every core requirement"
-STILL: Final = "also if every criterion without an answer were met"
-ONLY_UNANSWERED: Final = "only because of criteria without an answer"
+LOSES: Final = message("loses certification")
+LOWER: Final = message("falls to a lower level")
+KEEPS: Final = message("keeps its level")
+HIGHER: Final = message("rises to a higher level")
+STAYS: Final = message("stays without certification")
+GAINS: Final = message("gains certification")
+FAILS: Final = message("does not meet every core requirement")
+MEETS: Final = message("meets every core requirement")
+STILL: Final = message("also if every criterion without an answer were met")
+ONLY_UNANSWERED: Final = message("only because of criteria without an answer")
 _FALLING: Final = frozenset({LOSES, LOWER, FAILS})
 _RISING: Final = frozenset({HIGHER, GAINS})
 
@@ -184,7 +186,10 @@ def impact(
     places = [str(place) for place in judged.place_id]
     bands, band = _size_bands(places, population)
     regions, lies_in = _regions(places, region)
-    names = {True: f"certified under {before.name}", False: f"not certified under {before.name}"}
+    names = {
+        True: message("certified under {edition}", edition=before.name),
+        False: message("not certified under {edition}", edition=before.name),
+    }
     groups: dict[str, int] = {}
     rows: list[Row] = []
     left_out: list[str] = []
@@ -323,17 +328,19 @@ class _Group:
 
     def _levels_after(
         self, before: list[int], change: tuple[str, ...], after: NDArray[np.intp]
-    ) -> tuple[list[str], Codes]:
+    ) -> tuple[list[Message], Codes]:
         """Texts and codes of the levels after, merged to at least k; not divided where several levels were before."""
         if len(before) > 1:
-            return [f"from {' or '.join(LEVELS[level] for level in before)}"], np.zeros(len(after), dtype=np.intp)
+            levels = either([LEVEL_WORDS[LEVELS[level]] for level in before])
+            return [message("from {levels}", levels=levels)], np.zeros(len(after), dtype=np.intp)
         possible = [level for level in range(4) if _label(before[0], level) in change]
         table = disclosure.counts(possible, after.tolist(), np.zeros(len(after), dtype=np.intp), n_columns=1)
         parts = disclosure.merged_neighbours(table, k=self.k)
         row = {level: at for at, level in enumerate(possible)}
         codes = disclosure.recoded(np.array([row[level] for level in after.tolist()], dtype=np.intp), parts)
-        texts = [" or ".join(LEVELS[possible[at]] for at in reversed(part)) for part in parts]
-        return [f"{LEVELS[before[0]]} to {text}" for text in texts], codes
+        texts = [either([LEVEL_WORDS[LEVELS[possible[at]]] for at in reversed(part)]) for part in parts]
+        was = LEVEL_WORDS[LEVELS[before[0]]]
+        return [message("{before} to {after}", before=was, after=text) for text in texts], codes
 
     def _decided_by(self, judged: Deciders) -> None:
         """Which rule decides, for those that fall and for those that rise, where these stand by themselves."""
@@ -445,9 +452,14 @@ def _changes(judged: Deciders, inside: NDArray[np.bool_]) -> list[str]:
 
 def _size_bands(
     places: Sequence[str], population: Mapping[str, float] | None
-) -> tuple[list[str], NDArray[np.object_] | None]:
+) -> tuple[list[Message], NDArray[np.object_] | None]:
     """Names of the bands, the one for unknown sizes last, and the band of each city."""
-    names = [f"below {SIZE_BANDS[0]:,}", *_inner_bands(), f"{SIZE_BANDS[-1]:,} and more", "population not known"]
+    names = [
+        message("below {residents:,}", residents=SIZE_BANDS[0]),
+        *_inner_bands(),
+        message("{residents:,} and more", residents=SIZE_BANDS[-1]),
+        message("population not known"),
+    ]
     if population is None:
         return names, None
     residents = np.array([population.get(place, np.nan) for place in places], dtype=float)
@@ -455,13 +467,13 @@ def _size_bands(
     return names, np.array(names, dtype=object)[at]
 
 
-def _inner_bands() -> Iterator[str]:
+def _inner_bands() -> Iterator[Message]:
     for low, high in pairwise(SIZE_BANDS):
-        yield f"{low:,} to {high - 1:,}"
+        yield message("{low:,} to {high:,}", low=low, high=high - 1)
 
 
 def _regions(places: Sequence[str], region: Mapping[str, str] | None) -> tuple[list[str], NDArray[np.object_]]:
     """Names of all regions there are, not only of those with a city, and the region of each city."""
     found = [census_region(place) if region is None else region.get(place, REGIONS[-1]) for place in places]
-    names = list(REGIONS) if region is None else sorted({*region.values(), REGIONS[-1]})
+    names: list[str] = list(REGIONS) if region is None else sorted({*region.values(), REGIONS[-1]})
     return names, np.array(found, dtype=object)

@@ -6,20 +6,21 @@ import re
 from pathlib import Path
 from typing import Final
 
+from wwc_research.messages import message
 from wwc_research.sources import raw
 from wwc_research.sources.places import STATE_CODE
 from wwc_research.standard.responses import SIMULATED_PREFIX
 
 # Census Bureau, Geography Division: Census Regions and Divisions of the United States.
 _STATES: Final = {
-    "Northeast": "CT ME MA NH RI VT NJ NY PA",
-    "Midwest": "IL IN MI OH WI IA KS MN MO NE ND SD",
-    "South": "DE DC FL GA MD NC SC VA WV AL KY MS TN AR LA OK TX",
-    "West": "AZ CO ID MT NV NM UT WY AK CA HI OR WA",
+    message("Northeast"): "CT ME MA NH RI VT NJ NY PA",
+    message("Midwest"): "IL IN MI OH WI IA KS MN MO NE ND SD",
+    message("South"): "DE DC FL GA MD NC SC VA WV AL KY MS TN AR LA OK TX",
+    message("West"): "AZ CO ID MT NV NM UT WY AK CA HI OR WA",
 }
 _OF_CODE: Final = {STATE_CODE[postal]: region for region, states in _STATES.items() for postal in states.split()}
-ABROAD: Final = "outside the United States"
-NOT_KNOWN: Final = "region not known"
+ABROAD: Final = message("outside the United States")
+NOT_KNOWN: Final = message("region not known")
 REGIONS: Final = (*_STATES, ABROAD, NOT_KNOWN)
 
 
