@@ -1,13 +1,16 @@
+import dataclasses
 import math
 
+import pandas as pd
 import pytest
 
 from wwc_research import catalog
+from wwc_research.design.sample import Sample
 from wwc_research.errors import DataError, InputError
-from wwc_research.evidence.assemble import assemble
+from wwc_research.evidence.assemble import _trends, assemble
 from wwc_research.evidence.evidence import Evidence
 from wwc_research.evidence.judging import judge
-from wwc_research.report import batch
+from wwc_research.report import batch, batch_plan
 
 PLAN = catalog.plan()
 
@@ -178,9 +181,32 @@ def test_a_run_without_a_lock_says_so(found):
 
 def test_finished_parts_are_read_and_the_answer_is_the_same_to_the_last_bit(answered, quick_plan):
     root, found = answered
-    wanted = batch.plan_batch(root=root, plan_path=quick_plan, jobs=1)
-    again = batch.answer_batch(wanted, say=lambda line: None, tick=lambda name: None)
+    wanted = batch_plan.plan_batch(root=root, plan_path=quick_plan, jobs=1)
+    again = batch.answer_batch(wanted)
     assert {question.outcome: evidence for question, evidence in again.found.items()} == found
+
+
+def test_the_sampling_error_of_a_mean_is_that_worked_by_hand():
+    """Errors 3 and 4 of two units: the root of 9 + 16 over 2 is 2.5; a unit without a figure each year is left out."""
+    frame = pd.DataFrame(
+        {
+            "unit": ["a", "a", "b", "b", "c"],
+            "time": [2018, 2019, 2018, 2019, 2018],
+            "cohort": [2019.0, 2019.0, 2019.0, 2019.0, math.nan],
+            "outcome": [1.0, 2.0, 3.0, 4.0, 5.0],
+            "outcome_std_error": [3.0, 6.0, 4.0, 8.0, 1.0],
+        }
+    )
+    sample = Sample(frame=frame, settings={"unit": "place"})
+    rows = list(_trends(sample, treatment=catalog.treatment("certification"), is_survey=True))
+    assert [(row["year"], row["mean"], row["std_error"], row["n_units"]) for row in rows] == [
+        (2018, 2.0, 2.5, 2),
+        (2019, 3.0, 5.0, 2),
+    ]
+    bare = dataclasses.replace(sample, frame=frame.drop(columns="outcome_std_error"))
+    for given, is_survey in ((sample, False), (bare, True)):
+        found = _trends(given, treatment=catalog.treatment("certification"), is_survey=is_survey)
+        assert {row["std_error"] for row in found} == {None}
 
 
 def test_trends_compare_the_same_units_in_every_year(found):

@@ -134,7 +134,7 @@ def test_balance_is_judged_by_the_worst_characteristic_in_either_direction():
 
 def test_the_share_of_survey_noise_is_told_by_group():
     found = checks.survey_noise({"exposed units": 0.4, "comparison units": 0.8})
-    assert "40% among exposed units, 80% among comparison units" in found.sentence
+    assert "40% among exposed units and 80% among comparison units" in found.sentence
     assert found.result == "failed"
     assert checks.survey_noise({"exposed units": 0.1}).result == "passed"
     assert checks.survey_noise({"all units": math.nan}).result == "cannot_tell"

@@ -14,7 +14,7 @@ from wwc_research.catalog import read_plan
 from wwc_research.errors import DataError, InputError
 from wwc_research.evidence import plan_lock
 from wwc_research.evidence.plan_lock import LOCK_FILE, EarlierLock, LockedTable, PlanLock, Run, check, lock, read, write
-from wwc_research.report import batch
+from wwc_research.report.batch_files import data_hash
 from wwc_research.sources.tables import Table, manifest_text
 
 ROOT = Path(__file__).parents[2]
@@ -259,7 +259,7 @@ def test_a_lock_is_replaced_only_with_a_reason_and_remembers_the_earlier_ones(ra
     assert [item.content_sha256 for item in third.history] == [first.content_sha256, second.content_sha256]
     assert third.history[1].reason == "A second source came in."
     note = check(PLAN, lock=read(path), raw=raw, run=RUN).notes[-1]
-    assert note == "This lock replaced 2 earlier ones (2026-11-22, 2026-12-01). The reason given: It was wrong."
+    assert note == "This lock replaced 2 earlier ones (2026-11-22 and 2026-12-01). The reason given: It was wrong."
     with pytest.raises(InputError, match="older than the one it replaces"):
         write(lock(plan, raw=raw, today=DAY, reason="Back in time."), path)
 
@@ -305,6 +305,6 @@ def test_a_lock_that_is_not_there_names_the_command(tmp_path):
 
 def test_the_shipped_data_are_locked_under_the_hash_that_a_report_prints(project):
     locked = lock(PLAN, raw=project / "data" / "raw", today=DAY)
-    assert locked.data_sha256 == batch.data_hash(project)
+    assert locked.data_sha256 == data_hash(project)
     assert len(locked.tables) > 10
     assert plan_lock.check(PLAN, lock=locked, raw=project / "data" / "raw", run=RUN).state == "follows"

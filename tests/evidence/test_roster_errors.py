@@ -170,6 +170,8 @@ def test_the_sentence_says_how_many_and_between_what(panel):
     assert "5 of 48 dates wrong by a year" in found.sentence
     assert f"between {100 * dates.low:+.2f} and {100 * dates.high:+.2f}" in found.sentence
     assert found.sentence.count(". ") == 0
+    assert found.sentence.values["dates"].values == {"low": 100 * dates.low, "high": 100 * dates.high}
+    assert dates.as_dict()["sentence"].values["condition"].values == {"n": 5, "n_exposed": 48}
     assert "5 of 48 exposed places were listed by mistake" in found.rows[4].sentence
     assert [row["kind"] for row in found.as_dict()["rows"]] == ["dates"] * 3 + ["missing"] * 3 + ["hidden"] * 3
 

@@ -18,7 +18,8 @@ from wwc_research.errors import EstimationError
 from wwc_research.evidence import parts, run
 from wwc_research.evidence.evidence import Evidence
 from wwc_research.evidence.randomisation import read_draws
-from wwc_research.report import batch
+from wwc_research.messages import message
+from wwc_research.report import batch, batch_plan
 
 FEWER = {"draws = 199": "draws = 39", "draws = 60": "draws = 10", "draws = 49": "draws = 19"}
 NEET = "certification/youth_neet"
@@ -36,10 +37,11 @@ def plan_text(*outcomes: str) -> str:
 def answer(root: Path, *, text: str, jobs: int = 1):
     path = root / "plan.toml"
     path.write_text(text, encoding="utf-8")
+    expected: list[dict[str, float]] = []
     ticks: list[str] = []
-    wanted = batch.plan_batch(root=root, plan_path=path, jobs=jobs)
-    answers = batch.answer_batch(wanted, say=lambda line: None, tick=ticks.append)
-    assert len(ticks) == 1 + run.steps(wanted.questions, plan=wanted.plan)
+    wanted = batch_plan.plan_batch(root=root, plan_path=path, jobs=jobs)
+    answers = batch.answer_batch(wanted, tick=ticks.append, expect=expected.append)
+    assert sorted(ticks) == sorted(expected[-1])
     return answers
 
 
@@ -115,12 +117,12 @@ KILLED = """
 import sys
 from pathlib import Path
 from wwc_research.evidence import parts
-from wwc_research.report import batch
+from wwc_research.report import batch, batch_plan
 if __name__ == "__main__":
     parts.code_hash = lambda: "one state"
     root = Path(sys.argv[1])
-    wanted = batch.plan_batch(root=root, plan_path=root / "plan.toml", jobs=1)
-    batch.answer_batch(wanted, say=print, tick=print)
+    wanted = batch_plan.plan_batch(root=root, plan_path=root / "plan.toml", jobs=1)
+    batch.answer_batch(wanted)
 """
 
 
@@ -241,6 +243,21 @@ def test_a_question_that_fails_leaves_its_neighbours_answered_and_is_tried_again
     assert set(worked) == {*HEADLINES, *SLOW, "conclusion of employment"}
 
 
+def test_a_reason_that_can_be_translated_is_still_one_after_it_was_kept(undisturbed, tmp_path, worked, monkeypatch):
+    root, handed = copied(undisturbed[0], tmp_path), []
+    known = run.assemble
+
+    def refuse(*_, **__):
+        raise EstimationError(message("{n_units} units are too few", n_units=3))
+
+    monkeypatch.setattr(run, "specification_curve", refuse)
+    monkeypatch.setattr(run, "assemble", lambda *, prepared, **options: handed.append(prepared) or known(**options))
+    assert not answer(root, text=plan_text("youth_neet").replace("[2006, 2019]", "[2006, 2018]")).failed
+    reason = handed[0].failed["specifications"]
+    assert reason == "3 units are too few"
+    assert reason.template == "{n_units} units are too few"
+
+
 def test_what_the_data_do_not_allow_is_kept_as_a_reason_and_handed_on(undisturbed, tmp_path, worked, monkeypatch):
     root, text = copied(undisturbed[0], tmp_path), plan_text("youth_neet").replace("[2006, 2019]", "[2006, 2018]")
     handed = []
@@ -286,6 +303,8 @@ def test_workers_that_are_killed_fail_the_questions_that_were_under_way(undistur
             yield pool
 
     monkeypatch.setattr(run, "workers", broken)
+    for path in (root / "data" / "processed" / "parts").rglob("conclusion/*"):
+        path.unlink()
     answers = answer(root, text=plan_text("youth_neet"))
     assert list(answers.failed.values()) == ["BrokenProcessPool: a process was terminated"]
 

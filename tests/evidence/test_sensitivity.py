@@ -9,6 +9,7 @@ from wwc_research.errors import EstimationError, InputError
 from wwc_research.evidence import sensitivity as module
 from wwc_research.evidence.randomisation import Lottery
 from wwc_research.evidence.sensitivity import Finding, sensitivity
+from wwc_research.messages import Message
 
 RULE = dataclasses.replace(
     catalog.plan().sensitivity,
@@ -162,8 +163,22 @@ def test_an_interval_that_holds_zero_without_any_violation_breaks_down_at_nothin
 
 
 def test_wrong_rosters_follow_from_the_seed(panel, sample):
-    first, again = (put_to_the_test(panel, sample, lottery())["roster_errors"] for _ in range(2))
-    assert first == again
+    first, again = (put_to_the_test(panel, sample, lottery()) for _ in range(2))
+    assert first["roster_errors"] == again["roster_errors"]
+    # what a page says of any analysis, or why there is none, can be said in another language
+    said = [text for values in first.values() for text in told(values)]
+    assert len(said) > len(NAMES)
+    assert not [text for text in said if not isinstance(text, Message)]
+
+
+def told(values):
+    """Every text of plain values that a page shows, at any depth."""
+    for name, value in values.items():
+        rows = value if isinstance(value, list) else [value]
+        if name in ("sentence", "reason", "why", "why_not", "assumed", "failed"):
+            yield from (text for text in rows if text)
+        else:
+            yield from (text for row in rows if isinstance(row, dict) for text in told(row))
 
 
 def test_shares_have_a_risk_ratio_and_other_scales_are_standardised(panel, sample):

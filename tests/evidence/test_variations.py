@@ -14,6 +14,7 @@ from wwc_research.errors import EstimationError, InputError
 from wwc_research.estimators import estimate as estimate_by_name
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.evidence.variations import Variations, variations
+from wwc_research.messages import Message
 from wwc_research.panel.panel import Panel
 
 RULE = catalog.plan().verdict
@@ -89,6 +90,9 @@ def test_every_question_is_answered_or_said_not_to_apply(broadband):
     }  # fmt: skip
     assert all(item.reason for item in broadband.not_applicable)
     assert {item.check.name for item in broadband.found} == asked
+    values = broadband.as_dict()
+    told = [item["title"] for item in values["found"]] + [item["reason"] for item in values["not_applicable"]]
+    assert all(isinstance(text, Message) for text in (*told, *(item.failed for item in broadband.found if item.failed)))
     assert all((item.estimate is None) == bool(item.failed) for item in broadband.found)
     json.dumps(broadband.as_dict(), allow_nan=False)
 

@@ -5,6 +5,7 @@ import pytest
 
 from wwc_research.catalog.editions import edition
 from wwc_research.errors import InputError
+from wwc_research.messages import Message
 from wwc_research.panel.demonstrations import (
     OutcomeRules,
     demonstrations,
@@ -144,6 +145,10 @@ def test_the_lines_of_a_city_say_verdict_years_figures_and_test(panel, places):
     assert "not public" in found.lines[-1]
     assert "nan" not in text
     assert len(found.rows) == 10
+    said = found.rows["sentence"].tolist()
+    assert all(isinstance(text, Message) for text in (*said, *found.lines[1:]))
+    before = said[0].values["figures"].values["before"].values
+    assert (before["figure"].values["value"], before["when"].values["year"]) == (found.rows["value_from"][0], 2016)
 
 
 def test_every_sentence_of_every_city_is_free_of_empty_numbers(panel, places):

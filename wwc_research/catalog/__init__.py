@@ -53,6 +53,9 @@ class Outcome:
     decimals: int
     natural_factor: float
     natural_unit: str
+    city_factor: float
+    city_thing: str
+    city_base: str
     geography: Geography
     source: str
     is_award_condition: bool
@@ -72,6 +75,7 @@ class Treatment:
     title: str
     noun: str
     exposed: str
+    exposed_city: str
     unexposed: str
     table: str
     kind: Literal["dated", "membership"]
@@ -269,14 +273,78 @@ def read_entries(kind: type[Entry], text: str, *, file: str) -> dict[str, Entry]
 
 @cache
 def outcomes() -> dict[str, Outcome]:
-    """All outcomes by name, in the order of the file."""
+    """All outcomes by name, in the order of the file, and after them those that a plan declared for itself."""
     return read_entries(Outcome, text_of("outcomes.toml"), file="catalog/outcomes.toml")
 
 
 @cache
 def treatments() -> dict[str, Treatment]:
-    """All treatments by name."""
+    """All treatments by name, and after them those that a plan declared for itself."""
     return read_entries(Treatment, text_of("treatments.toml"), file="catalog/treatments.toml")
+
+
+@cache
+def _shipped() -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the outcomes and of the treatments that ship, which no plan may give another meaning."""
+    known = (tomllib.loads(text_of(file)) for file in ("outcomes.toml", "treatments.toml"))
+    first, second = (frozenset(names) for names in known)
+    return first, second
+
+
+def is_own(name: str) -> bool:
+    """Whether the outcome or treatment was declared by a plan and does not ship."""
+    return not any(name in names for names in _shipped())
+
+
+def declare(entry: Outcome | Treatment) -> None:
+    """Make an outcome or a treatment of a researcher's own known by its name, for this process.
+
+    Raises
+    ------
+    InputError
+        Where an entry that ships has that name.
+    """
+    if not is_own(entry.name):
+        raise InputError(f"{entry.name!r} is the name of an entry that ships; give yours another")
+    known: dict[str, Any] = outcomes() if isinstance(entry, Outcome) else treatments()
+    known[entry.name] = entry
+
+
+def entry_of(kind: str, values: Mapping[str, Any]) -> Outcome | Treatment:
+    """The entry that `dataclasses.asdict` gave the values of; `kind` is outcome or treatment.
+
+    Raises
+    ------
+    DataError
+        For values that are no such entry.
+    """
+    faults = Faults(f"the {kind} of one's own", kind=DataError)
+    fields = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items() if key != "name"}
+    known = {key: value for key, value in fields.items() if value is not None}
+    name = str(values.get("name", ""))
+    made: Outcome | Treatment | None = (
+        build_entry(Outcome, name, known, faults) if kind == "outcome" else build_entry(Treatment, name, known, faults)
+    )
+    faults.raise_if_any()
+    assert made is not None  # raise_if_any has raised otherwise
+    return made
+
+
+def _declare_own(own: Mapping[str, Any], faults: Faults) -> None:
+    """Declare the entries under [own.outcomes] and [own.treatments] of a plan."""
+    for section in ("outcomes", "treatments"):
+        for name, values in own.get(section, {}).items():
+            entry: Outcome | Treatment | None = (
+                build_entry(Outcome, name, values, faults)
+                if section == "outcomes"
+                else build_entry(Treatment, name, values, faults)
+            )
+            if entry is None:
+                continue
+            try:
+                declare(entry)
+            except InputError as error:
+                faults.add(f"[own.{section}.{name}] {error}")
 
 
 @cache
@@ -309,6 +377,8 @@ def variables() -> dict[str, Variable]:
 def read_plan(text: str, *, file: str = "catalog/plan.toml") -> Plan:
     """The plan of a TOML text, checked against the other entries of the catalog.
 
+    Outcomes and treatments of its own, under [own.outcomes.NAME] and [own.treatments.NAME], are declared first.
+
     Raises
     ------
     DataError
@@ -320,6 +390,7 @@ def read_plan(text: str, *, file: str = "catalog/plan.toml") -> Plan:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{file} is no TOML: {error}. Compare it with the plan that ships with the package.") from None
+    _declare_own(raw.get("own", {}), faults)
     defaults = raw.get("defaults", {})
     analyses: dict[str, Analysis] = {}
     for name, values in raw.get("analyses", {}).items():

@@ -27,11 +27,12 @@ from wwc_research.estimators.estimate import Estimate
 from wwc_research.estimators.precision import precision_weighted
 from wwc_research.evidence import planned_estimators
 from wwc_research.evidence.evidence import Named
+from wwc_research.messages import message, said
 from wwc_research.panel.panel import Panel
 
 TITLES: Final[dict[Headline, str]] = {
-    "imputation": "Imputation",
-    "callaway_santanna": "Callaway and Sant'Anna",
+    "imputation": message("Imputation"),
+    "callaway_santanna": message("Callaway and Sant'Anna"),
 }
 
 
@@ -84,43 +85,47 @@ def alternatives(design: Design, panel: Panel, *, sample: Sample, plan: Plan, he
 
     ways: list[tuple[str, str, Callable[[], Estimate]]] = [
         (other, TITLES[other], lambda: run(other, sample)),
-        ("two_way_fe", "Two-way fixed effects", lambda: run("two_way_fe", sample)),
-        ("event_study", "Event study (two-way fixed effects), mean after", lambda: run("event_study", sample)),
-        ("matched_difference", "Matched pairs, change since the baseline", matched),
+        ("two_way_fe", message("Two-way fixed effects"), lambda: run("two_way_fe", sample)),
+        ("event_study", message("Event study (two-way fixed effects), mean after"), lambda: run("event_study", sample)),
+        ("matched_difference", message("Matched pairs, change since the baseline"), matched),
         (
             "never",
-            "Callaway and Sant'Anna, against never exposed only",
+            message("Callaway and Sant'Anna, against never exposed only"),
             lambda: run("callaway_santanna", design.with_analysis(comparison="never").sample(panel)),
         ),
-        ("anticipation_1", "One year of anticipation", varied(anticipation=1)),
-        ("panel_matching", "Matched on the years before, doubly robust", lambda: run("panel_matching", sample)),
-        ("synthetic_did", "Synthetic difference-in-differences", lambda: run("synthetic_did", sample)),
-        ("random_trends", "Each unit with a trend of its own", lambda: run("random_trends", sample)),
+        ("anticipation_1", message("One year of anticipation"), varied(anticipation=1)),
+        (
+            "panel_matching",
+            message("Matched on the years before, doubly robust"),
+            lambda: run("panel_matching", sample),
+        ),
+        ("synthetic_did", message("Synthetic difference-in-differences"), lambda: run("synthetic_did", sample)),
+        ("random_trends", message("Each unit with a trend of its own"), lambda: run("random_trends", sample)),
     ]
     if "outcome_std_error" in sample.frame:
-        weighted = "Rows weighted by the survey's precision"
+        weighted = message("Rows weighted by the survey's precision")
         ways.append(("precision", weighted, lambda: run(headline, precision_weighted(sample))))
     by_people, by_region = weighted_by_people(sample), dataclasses.replace(sample, effects=("region",))
     ways += [
-        ("population", "Units weighted by their population", lambda: run(headline, by_people)),
+        ("population", message("Units weighted by their population"), lambda: run(headline, by_people)),
         (
             "region_by_year",
-            "Two-way fixed effects within census regions",
+            message("Two-way fixed effects within census regions"),
             lambda: estimate_by_name(by_region, "two_way_fe"),
         ),
     ]
     if analysis.unit == "county" and analysis.also_by_place:
         shares = dataclasses.replace(design, dose=PEOPLE_SHARE)
-        title = "Per whole county exposed, by share of its people (two-way fixed effects)"
+        per_county = message("Per whole county exposed, by share of its people (two-way fixed effects)")
         ways.append(
             (
                 "people_share",
-                title,
+                per_county,
                 lambda: estimate_by_name(shares.sample(panel), "dose_response", estimand="twfe"),
             )
         )
     if analysis.unit == "county" and analysis.also_by_place:
-        ways.append(("by_place", "Cities as units, errors clustered by county", varied(unit="place")))
+        ways.append(("by_place", message("Cities as units, errors clustered by county"), varied(unit="place")))
     ways = [way for way in ways if way[0] in analysis.alternatives or way[0] == other]
     named: list[Named] = []
     found: dict[str, Estimate] = {}
@@ -128,7 +133,7 @@ def alternatives(design: Design, panel: Panel, *, sample: Sample, plan: Plan, he
         try:
             result = way()
         except EstimationError as error:
-            named.append(Named(name=name, title=title, estimate=None, failed=str(error)))
+            named.append(Named(name=name, title=title, estimate=None, failed=said(error)))
         else:
             named.append(as_named(title, result, name=name))
             found[title] = result

@@ -27,6 +27,7 @@ from wwc_research.estimators.estimate import Estimate
 from wwc_research.estimators.rows import read_rows
 from wwc_research.estimators.wild_bootstrap import wild_cluster_bootstrap
 from wwc_research.evidence import checks, planned_estimators, trust
+from wwc_research.evidence.adoptions import map_rows, thinned, timeline_rows
 from wwc_research.evidence.alternatives import TITLES, Alternatives, alternatives, as_named, compare
 from wwc_research.evidence.calibration import PageLots, card
 from wwc_research.evidence.calibration_draws import Chunk
@@ -36,6 +37,7 @@ from wwc_research.evidence.randomisation import Lottery, draw_lots
 from wwc_research.evidence.sensitivity import Finding, sensitivity
 from wwc_research.evidence.specifications import centred
 from wwc_research.evidence.variations import variations
+from wwc_research.messages import Message, message, said
 from wwc_research.panel.panel import Panel
 from wwc_research.sources import raw
 
@@ -46,6 +48,7 @@ Floats = npt.NDArray[np.float64]
 class Prepared:
     """What was worked out beforehand: draws of the calibration, the specification curve as plain values, and the panel
     as published, which only outcomes with corrected figures need. `failed` says why a part could not be made, by name.
+    `events` is the table certification/events, without which awards have no timeline.
 
     Without calibration nothing is known of the estimators on this panel, and no difference can be claimed.
     """
@@ -53,6 +56,7 @@ class Prepared:
     chunks: tuple[Chunk, ...] = ()
     curve: Mapping[str, Any] | None = None
     uncorrected: Panel | None = None
+    events: pd.DataFrame | None = None
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -101,7 +105,9 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan, prepared
         ),
         verdict=None,
         cohorts=tuple(_cohorts(sample)),
-        trends=tuple(_trends(sample, treatment=design.treatment)),
+        trends=tuple(_trends(sample, treatment=design.treatment, is_survey=design.outcome.has_survey_error)),
+        places=tuple(thinned(map_rows(panel, sample=sample))),
+        adoptions=tuple(_adoptions(panel, sample, treatment=design.treatment, events=prepared.events)),
         balance=others.compared.balance if others.compared else (),
         overlap=others.compared.overlap if others.compared else (),
         matched=others.compared.matched if others.compared else (),
@@ -110,7 +116,10 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan, prepared
         notes=(
             *_notes(design, panel, sample),
             *calibrated.notes,
-            *(f"The specification curve could not be made: {why}" for why in _reasons(prepared, "specifications")),
+            *(
+                message("The specification curve could not be made: {why}", why=why)
+                for why in _reasons(prepared, "specifications")
+            ),
         ),
         variations=varied.rows,
         not_applicable=varied.not_applicable,
@@ -128,6 +137,11 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan, prepared
             [found.estimate, *others.found.values()], with_synthetic=design.analysis.synthetic_controls
         ),
         provenance=_provenance(panel, plan, design=design),
+        own={
+            kind: dataclasses.asdict(entry)
+            for kind, entry in (("outcome", design.outcome), ("treatment", design.treatment))
+            if catalog.is_own(entry.name)
+        },
     )
     return Assembled(evidence=evidence, draws=found.lottery.null_draws)
 
@@ -151,10 +165,11 @@ def planned_design(*, outcome: str, treatment: str, plan: Plan) -> Design:
     )
 
 
-def headline_title(analysis: Analysis, name: Headline) -> str:
+def headline_title(analysis: Analysis, name: Headline) -> Message:
     """How the headline estimate is called on a page."""
-    against = "not yet or never exposed" if analysis.comparison == "not_yet" else "never exposed"
-    return f"{TITLES[name]}, against {against}"
+    if analysis.comparison == "not_yet":
+        return message("{method}, against not yet or never exposed", method=TITLES[name])
+    return message("{method}, against never exposed", method=TITLES[name])
 
 
 def _gates(plan: Plan) -> list[str]:
@@ -199,7 +214,7 @@ def _headline(design: Design, sample: Sample, *, plan: Plan, prepared: Prepared)
     planned, fallback = design.analysis.headline, design.analysis.fallback
     first = _Headline.of(planned, sample, design=design, plan=plan)
     if not prepared.chunks:
-        why = prepared.failed.get("calibration", "The estimators were not tried on placebo units.")
+        why = prepared.failed.get("calibration", message("The estimators were not tried on placebo units."))
         return first, _Calibrated(card=None, checks=(checks.uncalibrated(why),), notes=())
     ways = {planned: first}
     if fallback != planned:
@@ -215,11 +230,14 @@ def _headline(design: Design, sample: Sample, *, plan: Plan, prepared: Prepared)
     carrier: Headline = fallback if made.carrier == fallback else planned
     notes: tuple[str, ...] = ()
     if carrier != planned:
-        said = (
-            f"The plan would have {TITLES[planned]} head this page. On placebo units of this panel it does not pass: "
-            f"{made.row(planned, basis='as_judged').sentence} The plan's fallback, {TITLES[fallback]}, heads it."
+        note = message(
+            "The plan would have {planned} head this page. On placebo units of this panel it does not pass: {why} The "
+            "plan's fallback, {fallback}, heads it.",
+            planned=TITLES[planned],
+            why=made.row(planned, basis="as_judged").sentence,
+            fallback=TITLES[fallback],
         )
-        notes = (said,)
+        notes = (note,)
     check = checks.calibration(made.row(carrier, basis="as_judged"), title=TITLES[carrier])
     return ways[carrier], _Calibrated(card=made.as_dict(), checks=(check,), notes=notes)
 
@@ -312,7 +330,7 @@ def _groups(design: Design, sample: Sample, *, found: _Headline, plan: Plan) -> 
         try:
             half = _Headline.of(found.name, part, design=design, plan=plan, leave_one_out=False)
         except EstimationError as error:
-            yield {**row, "failed": str(error)}
+            yield {**row, "failed": said(error)}
         else:
             kept = ("estimate", "std_error", "ci_low", "ci_high", "p_value", "minimum_detectable_effect")
             yield {**row, "n_treated": half.estimate.n_treated, **{name: half.judged[name] for name in kept}}
@@ -384,13 +402,16 @@ def _spillover(design: Design, panel: Panel, *, plan: Plan, name: Headline) -> C
         sample = asks.sample(panel)
         found = planned_estimators.run(name, sample, aggregation=asks.analysis.aggregation, seed=plan.seed)
     except EstimationError as error:
-        return checks.spillover(None, why=str(error), scale=outcome.scale, unit=outcome.unit)
+        return checks.spillover(None, why=said(error), scale=outcome.scale, unit=outcome.unit)
     allowed = trust.inference_allowed(sample)
     weight = min(allowed.n_treated, allowed.effective)
     if weight < least:
-        why = (
-            f"{found.n_treated} such places lie in {allowed.n_treated} counties, which decide an estimate as "
-            f"{weight:.0f} of equal weight would: too few to tell."
+        why = message(
+            "{n_places} such places lie in {n_counties} counties, which decide an estimate as {weight:.0f} of equal "
+            "weight would: too few to tell.",
+            n_places=found.n_treated,
+            n_counties=allowed.n_treated,
+            weight=weight,
         )
         return checks.spillover(None, why=why, scale=outcome.scale, unit=outcome.unit)
     return checks.spillover(found, why="", scale=outcome.scale, unit=outcome.unit)
@@ -448,13 +469,17 @@ def _noise_shares(sample: Sample, panel: Panel, *, design: Design) -> dict[str, 
     key, suffix = ("county_id", "_main_county") if design.analysis.unit == "county" else ("place_id", "")
     column = f"{design.outcome.variable}{suffix}_std_error"
     if column not in panel.frame or design.outcome.transform != "none":
-        return {"all units": math.nan}
+        return {message("all units"): math.nan}
     errors = panel.frame.drop_duplicates([key, "year"]).set_index([key, "year"])[column]
     rows = sample.frame
     sampled = errors.reindex(pd.MultiIndex.from_frame(rows[["unit", "time"]])).to_numpy()
     codes = [pd.factorize(rows[name])[0] for name in ("unit", "time")]
-    shares = {}
-    for group, chosen in (("exposed units", rows["cohort"].notna()), ("comparison units", rows["cohort"].isna())):
+    shares: dict[str, float] = {}
+    groups = (
+        (message("exposed units"), rows["cohort"].notna()),
+        (message("comparison units"), rows["cohort"].isna()),
+    )
+    for group, chosen in groups:
         mask = chosen.to_numpy()
         some = [pd.factorize(code[mask])[0] for code in codes]
         within = linear.absorb(rows.loc[mask, "outcome"].to_numpy()[:, None], effects=some).ravel()
@@ -471,21 +496,45 @@ def _cohorts(sample: Sample) -> Iterable[dict[str, Any]]:
         yield {"cohort": int(float(str(cohort))), "n_units": len(labels), "labels": labels}
 
 
-def _trends(sample: Sample, *, treatment: Treatment) -> Iterable[dict[str, Any]]:
-    """Yearly means over the units that have a figure in every year of the sample."""
+def _adoptions(
+    panel: Panel, sample: Sample, *, treatment: Treatment, events: pd.DataFrame | None
+) -> list[dict[str, Any]]:
+    """Rows of the timeline; none for awards without their roster."""
+    if events is None and treatment.is_award:
+        return []
+    return timeline_rows(panel, sample=sample, events=pd.DataFrame() if events is None else events)
+
+
+def group_titles(treatment: Treatment, *, unit: str) -> tuple[Message, Message]:
+    """How the exposed and the comparison units are called: `certified cities`, `cities not certified`."""
+    cities = {"units": message("cities")}
+    exposed = Message(treatment.exposed, cities)
+    if unit == "county":
+        return message("counties with {exposed}", exposed=exposed), message("counties without")
+    return exposed, Message(treatment.unexposed, cities)
+
+
+def _trends(sample: Sample, *, treatment: Treatment, is_survey: bool) -> Iterable[dict[str, Any]]:
+    """Yearly means over the units that have a figure in every year of the sample.
+
+    `std_error` is what the survey's sampling leaves unsure of a mean: the root of the summed squared errors of the
+    units over their number, for samples drawn apart in each; None where the source gives no error for every figure.
+    """
     frame = sample.frame
     years = frame["time"].nunique()
     complete = frame.loc[frame.groupby("unit")["time"].transform("size") == years]
     treated = complete["cohort"].notna()
-    names = [treatment.exposed.format(units="cities"), treatment.unexposed.format(units="cities")]
-    if sample.settings["unit"] == "county":
-        names = [f"counties with {names[0]}", "counties without"]
+    has_errors = is_survey and "outcome_std_error" in frame
+    names = group_titles(treatment, unit=sample.settings["unit"])
     for group, rows in zip(names, (complete[treated], complete[~treated]), strict=True):
         for year, chosen in rows.groupby("time"):
             yield {
-                "group": group[0].upper() + group[1:],
+                "group": group,
                 "year": int(str(year)),
                 "mean": float(chosen["outcome"].mean()),
+                "std_error": float(np.sqrt(chosen["outcome_std_error"].pow(2).sum())) / len(chosen)
+                if has_errors
+                else None,
                 "n_units": len(chosen),
             }
 
@@ -498,7 +547,7 @@ def _cross_section(design: Design, panel: Panel, *, plan: Plan) -> dict[str, Any
     try:
         compared = compare(cross_section(panel, design=design, variable=variable, year=year), plan=plan)
     except EstimationError as error:
-        return {"year": year, "failed": str(error)}
+        return {"year": year, "failed": said(error)}
     return {
         "year": year,
         "failed": "",
@@ -516,37 +565,44 @@ def _notes(design: Design, panel: Panel, sample: Sample) -> Iterable[str]:
         yield from _edition_notes(design)
     undated = panel.frame.loc[panel.frame[f"{design.treatment.name}_is_undated"], "label"].unique()
     if len(undated):
-        yield (
-            f"{len(undated)} cities are known to be {design.treatment.exposed.format(units='cities')}, but not since "
-            f"when: {listed(sorted(undated), limit=20)}. They are kept out on both sides."
+        yield message(
+            "{n_undated} cities are known to be {exposed}, but not since when: {names}. They are kept out on both "
+            "sides.",
+            n_undated=len(undated),
+            exposed=Message(design.treatment.exposed, {"units": message("cities")}),
+            names=listed(sorted(undated), limit=20),
         )
     if analysis.unit == "county":
-        yield (
-            f"The figure is measured for counties, so counties are compared: {sample.n_treated} of {sample.n_units} "
-            "are exposed. A county counts as exposed from the first year in which one of its cities of 30,000 people "
-            "or more does; a city that lies in several counties counts in the one where most of its people live. "
-            "The effect is diluted by the rest of the county."
+        yield message(
+            "The figure is measured for counties, so counties are compared: {n_treated} of {n_units} are exposed. A "
+            "county counts as exposed from the first year in which one of its cities of 30,000 people or more does; a "
+            "city that lies in several counties counts in the one where most of its people live. The effect is diluted "
+            "by the rest of the county.",
+            n_treated=sample.n_treated,
+            n_units=sample.n_units,
         )
     yield from design.treatment.caveats
     first, last = int(sample.frame["time"].min()), int(sample.frame["time"].max())
     for year, why in outcome.gaps.items():
         if first < int(year) < last:
-            yield f"{year} is missing: {why}."
+            yield message("{year} is missing: {why}.", year=str(year), why=why)
 
 
 def _edition_notes(design: Design) -> Iterable[str]:
     """Which awards count, and that since V3 a good outcome is a condition of the award."""
     editions = design.analysis.editions
-    counted = listed([edition.upper() for edition in editions])
+    named = listed([edition.upper() for edition in editions])
     if "v3" in editions:
-        yield (
-            f"First awards under {counted} count as exposed. Since August 2022 (V3) good outcomes are a condition of "
-            "certification, so part of any difference is the award's own rule and no effect of it."
+        yield message(
+            "First awards under {editions} count as exposed. Since August 2022 (V3) good outcomes are a condition of "
+            "certification, so part of any difference is the award's own rule and no effect of it.",
+            editions=named,
         )
     else:
-        yield (
-            f"Only first awards under {counted} count as exposed. Since August 2022 (V3) a city has to show good "
-            "outcomes to be certified; cities first certified since then are comparison until their award, then leave."
+        yield message(
+            "Only first awards under {editions} count as exposed. Since August 2022 (V3) a city has to show good "
+            "outcomes to be certified; cities first certified since then are comparison until their award, then leave.",
+            editions=named,
         )
 
 
@@ -568,13 +624,26 @@ def _provenance(panel: Panel, plan: Plan, *, design: Design) -> dict[str, Any]:
         used.add("youth_neet_puma")
     entries = raw.load_sources()
     return {
-        "sources": [_origin(entries[name]) for name in sorted(used)],
+        "sources": [
+            _origin(entries[name]) if name in entries else _own_origin(name, panel=panel) for name in sorted(used)
+        ],
         "plan_title": plan.title,
         "plan_written": plan.written,
         "plan_sha256": plan.sha256,
         "data_sha256": panel.data_hash,
         "version": __version__,
         "seed": plan.seed,
+    }
+
+
+def _own_origin(file: str, *, panel: Panel) -> dict[str, str]:
+    """A researcher's own file, by its name and the hash that its column of the panel carries."""
+    vintages = {vintage for column in panel.columns if column.source == file for vintage in column.vintages}
+    return {
+        "series": file,
+        "publisher": message("a file of the researcher's own"),
+        "vintage": ", ".join(sorted(vintages)),
+        "licence": message("not stated"),
     }
 
 

@@ -25,6 +25,7 @@ from wwc_research.evidence.calibration_draws import Chunk, Planted, WorkUnit, ca
 from wwc_research.evidence.placebo_pool import PlaceboPool, placebo_sample
 from wwc_research.evidence.questions import workers
 from wwc_research.evidence.randomisation import Lottery
+from wwc_research.messages import Message, counted, message
 
 Floats = npt.NDArray[np.float64]
 Basis = Literal["own_error", "as_judged"]
@@ -502,64 +503,93 @@ def _interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
 
 def _judgement(
     values: Mapping[str, Any], *, growing: tuple[float, float], rule: CalibrationRule, shared: float
-) -> tuple[Result, str]:
+) -> tuple[Result, Message]:
     """Fit, in doubt or unfit by the rule, and why."""
     n, draws = values["with_error"], values["draws"]
     if n < FEWEST_WITH_ERROR * draws or n == 0:
-        return "unfit", f"Only {n:,} of {draws:,} placebo draws have an estimate and a standard error: unfit."
+        return "unfit", message(
+            "Only {n:,} of {draws:,} placebo draws have an estimate and a standard error: unfit.", n=n, draws=draws
+        )
     if not shared < 1:
-        return "in_doubt", "Every draw takes the same units, so the draws say nothing about others."
+        return "in_doubt", message("Every draw takes the same units, so the draws say nothing about others.")
     # draws share units: what those are peculiar in moves the mean of all draws, however many there are
     spread = values["spread"] / math.sqrt(1 - shared)
     limit = rule.largest_bias * spread
     peculiar = math.sqrt(values["bias_error"] ** 2 + shared * spread**2)
     bias = inference.confidence_interval(values["bias"], peculiar) if peculiar > 0 else (values["bias"],) * 2
-    allowed = f"more than the {rule.largest_bias:g} spreads allowed"
-    more_nulls = f"more than the {_percent(rule.largest_false_positive_share)} allowed"
-    less_cover = f"less than the {_percent(rule.smallest_coverage)} required"
     in_spreads = {name: values[name] / spread if spread > 0 else math.nan for name in _BIASES}
     # (beyond even at the nearer end of the Monte Carlo interval, beyond as it stands, words)
     faults = [
         (
             values["false_positive_low"] > rule.largest_false_positive_share,
             values["false_positive_share"] > rule.largest_false_positive_share,
-            f"it calls {_percent(values['false_positive_share'])} of true nulls significant at 5 %, {more_nulls}",
+            message(
+                "it calls {share:.1%} of true nulls significant at 5 %, more than the {allowed:.1%} allowed",
+                share=values["false_positive_share"],
+                allowed=rule.largest_false_positive_share,
+            ),
         ),
         (
             values["coverage_high"] < rule.smallest_coverage,
             values["coverage"] < rule.smallest_coverage,
-            f"its 95 % interval holds the truth in {_percent(values['coverage'])}, {less_cover}",
+            message(
+                "its 95 % interval holds the truth in {share:.1%}, less than the {required:.1%} required",
+                share=values["coverage"],
+                required=rule.smallest_coverage,
+            ),
         ),
         (
             _nearest_to_zero(bias) > limit,
             False,  # within chance of who fills the pool, which is no doubt of the method
-            f"where nothing happened it finds {in_spreads['bias']:+.2f} spreads on average, {allowed}",
+            message(
+                "where nothing happened it finds {bias:+.2f} spreads on average, more than the {allowed:g} spreads "
+                "allowed",
+                bias=in_spreads["bias"],
+                allowed=rule.largest_bias,
+            ),
         ),
         (
             _nearest_to_zero(growing) > limit,
             abs(values["growing_bias"]) > limit,
-            f"it misses an effect that grows by {in_spreads['growing_bias']:+.2f} spreads, {allowed}",
+            message(
+                "it misses an effect that grows by {bias:+.2f} spreads, more than the {allowed:g} spreads allowed",
+                bias=in_spreads["growing_bias"],
+                allowed=rule.largest_bias,
+            ),
         ),
     ]
     beyond = [words for certain, _, words in faults if certain]
     if beyond:
-        return "unfit", f"Unfit to carry a headline: {'; '.join(beyond)}."
+        return "unfit", message("Unfit to carry a headline: {faults:semicolons}.", faults=beyond)
     doubtful = [words for _, seen, words in faults if seen]
     if doubtful:
-        return "in_doubt", f"In doubt: {'; '.join(doubtful)}, though by no more than chance in the draws may explain."
+        return "in_doubt", message(
+            "In doubt: {faults:semicolons}, though by no more than chance in the draws may explain.", faults=doubtful
+        )
     if n < FEWEST_DRAWS:
-        return "in_doubt", f"{n:,} placebo draws are too few to tell; take {FEWEST_DRAWS:,} or more."
-    return "fit", (
-        f"Of {n:,} true nulls it calls {_percent(values['false_positive_share'])} significant at 5 %, its 95 % "
-        f"interval holds the truth in {_percent(values['coverage'])}, and its bias is {in_spreads['bias']:+.2f} "
-        f"of its spread, of which who happens to fill the pool explains up to {_in(peculiar, spread)}: fit to carry a "
-        "headline."
+        return "in_doubt", counted(
+            "{n:,} placebo draw is too few to tell; take {fewest:,} or more.",
+            "{n:,} placebo draws are too few to tell; take {fewest:,} or more.",
+            n=n,
+            fewest=FEWEST_DRAWS,
+        )
+    return "fit", message(
+        "Of {n:,} true nulls it calls {false_positives:.1%} significant at 5 %, its 95 % interval holds the truth in "
+        "{coverage:.1%}, and its bias is {bias:+.2f} of its spread, of which who happens to fill the pool explains up "
+        "to {explained}: fit to carry a headline.",
+        n=n,
+        false_positives=values["false_positive_share"],
+        coverage=values["coverage"],
+        bias=in_spreads["bias"],
+        explained=_in(peculiar, spread),
     )
 
 
-def _in(error: float, spread: float) -> str:
+def _in(error: float, spread: float) -> Message:
     """The 95 % reach of an error, in spreads."""
-    return f"{inference.critical_value() * error / spread:.2f}" if spread > 0 else "nothing"
+    if not spread > 0:
+        return message("nothing")
+    return message("{reach:.2f}", reach=inference.critical_value() * error / spread)
 
 
 def _nearest_to_zero(interval: tuple[float, float]) -> float:
@@ -568,26 +598,38 @@ def _nearest_to_zero(interval: tuple[float, float]) -> float:
     return 0.0 if low <= 0 <= high else min(abs(low), abs(high))
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _card_sentence(n_draws: int, *, n_exposed: int, n_pool: int, often_drawn: int, moved: float, apart: float) -> str:
-    text = (
-        f"{n_draws:,} times, {n_exposed:,} of {n_pool:,} units never exposed were given the real years of exposure by "
-        "lot, and every estimator was asked for an effect that is not there."
-    )
+def _card_sentence(
+    n_draws: int, *, n_exposed: int, n_pool: int, often_drawn: int, moved: float, apart: float
+) -> Message:
+    parts = [
+        message(
+            "{n_draws:,} times, {n_exposed:,} of {n_pool:,} units never exposed were given the real years of exposure "
+            "by lot, and every estimator was asked for an effect that is not there.",
+            n_draws=n_draws,
+            n_exposed=n_exposed,
+            n_pool=n_pool,
+        )
+    ]
     if moved or apart:
-        text += (
-            f" On average {moved:.1f} of them came from another size group than the real unit, and {apart:.1f} could "
-            "not be kept in one county with the others of their group."
+        parts.append(
+            message(
+                "On average {moved:.1f} of them came from another size group than the real unit, and {apart:.1f} could "
+                "not be kept in one county with the others of their group.",
+                moved=moved,
+                apart=apart,
+            )
         )
     if often_drawn:
-        text += (
-            f" {often_drawn:,} units are in more than half of the draws, since few are of their size: what is peculiar "
-            "to them moves all draws together, which the limit for bias allows for."
+        parts.append(
+            counted(
+                "{n:,} unit is in more than half of the draws, since few are of its size: what is peculiar to it moves "
+                "all draws together, which the limit for bias allows for.",
+                "{n:,} units are in more than half of the draws, since few are of their size: what is peculiar to them "
+                "moves all draws together, which the limit for bias allows for.",
+                n=often_drawn,
+            )
         )
-    return text
+    return message("{parts:sentences}", parts=parts)
 
 
 def calibrate(

@@ -19,6 +19,9 @@ from wwc_research.estimators.wild_bootstrap import WildBootstrap
 from wwc_research.evidence.calibration import CalibrationRow
 from wwc_research.evidence.evidence import Check, CheckResult
 from wwc_research.evidence.randomisation import Lottery
+from wwc_research.messages import Message, counted, message
+
+SMALLEST_SHOWN: Final = 0.001  # of p-values
 
 
 def _number(value: float) -> float | None:
@@ -47,44 +50,63 @@ def pre_trends(lottery: Lottery, *, rule: VerdictRule) -> Check:
     The leads are judged by lot: with few exposed units a Wald test of them rejects true nulls far too often (61 % at
     5 % for all cohort-time cells, 12-14 % for pooled leads; benchmarks/coverage.md).
     """
-    asks = "Did the groups move alike before exposure?"
+    asks = message("Did the groups move alike before exposure?")
     p_value, count = lottery.lead_p_value, len(lottery.leads)
     if not math.isfinite(p_value):
-        sentence = "There are too few years before exposure to test whether the groups moved alike."
+        sentence = message("There are too few years before exposure to test whether the groups moved alike.")
         return Check(name="pre_trends", asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
     drift = lottery.drift_p_value
-    tested = f"by lot: joint test of {count} {'lead' if count == 1 else 'leads'}, {_shown(p_value)}"
     if math.isfinite(drift):
-        tested += f"; straight drift over all leads, {_shown(drift)}"
+        tested = counted(
+            "by lot: joint test of {n} lead, {shown}; straight drift over all leads, {drift}",
+            "by lot: joint test of {n} leads, {shown}; straight drift over all leads, {drift}",
+            n=count,
+            shown=_shown(p_value),
+            drift=_shown(drift),
+        )
+    else:
+        tested = counted(
+            "by lot: joint test of {n} lead, {shown}",
+            "by lot: joint test of {n} leads, {shown}",
+            n=count,
+            shown=_shown(p_value),
+        )
     lowest = min(p_value, drift) if math.isfinite(drift) else p_value
     if lowest < rule.pre_trend_size:
-        sentence = f"The groups seem to have moved apart before exposure already ({tested})."
+        sentence = message("The groups seem to have moved apart before exposure already ({tested}).", tested=tested)
         return Check(name="pre_trends", asks=asks, result="failed", statistic=lowest, sentence=sentence)
-    sentence = (
-        f"No clear sign that the groups moved apart before exposure ({tested}); a test that finds nothing does not "
-        "prove that they moved alike."
+    sentence = message(
+        "No clear sign that the groups moved apart before exposure ({tested}); a test that finds nothing does not "
+        "prove that they moved alike.",
+        tested=tested,
     )
     return Check(name="pre_trends", asks=asks, result="passed", statistic=lowest, sentence=sentence)
 
 
-def _shown(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
+def _shown(p_value: float) -> Message:
+    if p_value < SMALLEST_SHOWN:
+        return message("p < {limit:.3f}", limit=SMALLEST_SHOWN)
+    return message("p = {p_value:.3f}", p_value=p_value)
 
 
 def one_unit(lottery: Lottery, *, labels: Mapping[str, str]) -> Check:
     """Does the estimate hang on a single exposed unit?"""
-    asks = "Does the estimate hang on one exposed place?"
+    asks = message("Does the estimate hang on one exposed place?")
     known = {unit: value for unit, value in lottery.without_one.items() if math.isfinite(value)}
     if not known or not math.isfinite(lottery.std_error):
-        sentence = "The estimate cannot be made without one of them."
+        sentence = message("The estimate cannot be made without one of them.")
         return Check(name="one_unit", asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
     moves = {unit: value - lottery.estimate for unit, value in known.items()}
     most = max(moves, key=lambda unit: abs(moves[unit]))
     ratio = abs(moves[most]) / lottery.std_error
     flips = sum(value * lottery.estimate < 0 for value in known.values())
-    sentence = (
-        f"Leaving out {labels[most]} moves the estimate most, by {ratio:.1f} standard errors; "
-        f"{flips} of {len(known)} omissions change its sign."
+    sentence = message(
+        "Leaving out {unit} moves the estimate most, by {ratio:.1f} standard errors; {flips} of {n_known} omissions "
+        "change its sign.",
+        unit=labels[most],
+        ratio=ratio,
+        flips=flips,
+        n_known=len(known),
     )
     return Check(
         name="one_unit", asks=asks, result="passed" if ratio < 1 else "failed", statistic=ratio, sentence=sentence
@@ -101,13 +123,17 @@ def as_populous(lottery: Lottery, *, scale: float, unit: str) -> Check:
     """
     mean, other = scale * lottery.placebo_mean, scale * lottery.estimate
     share = abs(lottery.placebo_mean) / lottery.std_error if lottery.std_error > 0 else math.nan
-    sentence = (
-        f"Places as populous as the exposed, drawn by lot, differ from all places by {mean:+.2f} {unit} on average "
-        f"once the estimated effect is taken out. The estimate ({other:+.2f}) less that is {other - mean:+.2f}."
+    sentence = message(
+        "Places as populous as the exposed, drawn by lot, differ from all places by {mean:+.2f} {unit} on average once "
+        "the estimated effect is taken out. The estimate ({estimate:+.2f}) less that is {rest:+.2f}.",
+        mean=mean,
+        unit=unit,
+        estimate=other,
+        rest=other - mean,
     )
     return Check(
         name="as_populous",
-        asks="Do places as populous as the exposed move alike with the rest?",
+        asks=message("Do places as populous as the exposed move alike with the rest?"),
         result="cannot_tell" if math.isnan(share) else "passed" if share < 0.5 else "failed",
         statistic=_number(lottery.placebo_mean),
         sentence=sentence,
@@ -123,24 +149,41 @@ def treated_clusters(allowed: SmallSample, *, rule: VerdictRule) -> Check:
     count, effective = allowed.n_treated, allowed.effective
     least = rule.minimum_treated_clusters
     enough = count >= least and effective >= least
-    asks = "Are there enough exposed counties for the usual standard errors?"
+    asks = message("Are there enough exposed counties for the usual standard errors?")
     if count >= least and math.isnan(effective):
-        sentence = f"{count} counties have exposed units; how many of equal weight they come to could not be computed."
+        sentence = message(
+            "{count} counties have exposed units; how many of equal weight they come to could not be computed.",
+            count=count,
+        )
         return Check(
             name="treated_clusters", asks=asks, result="cannot_tell", statistic=float(count), sentence=sentence
         )
-    weight = f" They decide the estimate as {effective:.0f} counties of equal weight would." * (effective < count)
     if enough:
-        sentence = f"{count} counties have exposed units, at least the {least} the plan asks for.{weight}"
+        sentence = _with_weight(
+            message(
+                "{count} counties have exposed units, at least the {least} the plan asks for.", count=count, least=least
+            ),
+            allowed,
+        )
     elif count < least:
-        sentence = (
-            f"Only {count} counties have exposed units; below {least} the usual standard errors reject a true null far "
-            f"too often.{weight}"
+        sentence = _with_weight(
+            counted(
+                "Only {n} county has exposed units; below {least} the usual standard errors reject a true null far too "
+                "often.",
+                "Only {n} counties have exposed units; below {least} the usual standard errors reject a true null far "
+                "too often.",
+                n=count,
+                least=least,
+            ),
+            allowed,
         )
     else:
-        sentence = (
-            f"{count} counties have exposed units, but a few decide: the estimate is that of {effective:.0f} counties "
-            f"of equal weight, below the {least} the plan asks for."
+        sentence = message(
+            "{count} counties have exposed units, but a few decide: the estimate is that of {effective:.0f} counties "
+            "of equal weight, below the {least} the plan asks for.",
+            count=count,
+            effective=effective,
+            least=least,
         )
     return Check(
         name="treated_clusters",
@@ -149,6 +192,16 @@ def treated_clusters(allowed: SmallSample, *, rule: VerdictRule) -> Check:
         statistic=float(count),
         sentence=sentence,
     )
+
+
+def _with_weight(sentence: Message, allowed: SmallSample) -> Message:
+    """The sentence, and what the counties are worth where that is less than their number."""
+    if not allowed.effective < allowed.n_treated:
+        return sentence
+    weight = message(
+        "They decide the estimate as {effective:.0f} counties of equal weight would.", effective=allowed.effective
+    )
+    return message("{parts:sentences}", parts=[sentence, weight])
 
 
 def small_samples(plain: Estimate, *, reduced: Estimate, bootstrap: WildBootstrap, size: float) -> Check:
@@ -164,15 +217,18 @@ def small_samples(plain: Estimate, *, reduced: Estimate, bootstrap: WildBootstra
         Level at which they are compared.
     """
     p_values = (plain.p_value, reduced.p_value, bootstrap.p_value)
-    said = (
-        f"Two-way fixed effects: clustered errors {_shown(p_values[0])}; bias-reduced errors {_shown(p_values[1])}; "
-        f"wild cluster bootstrap {_shown(p_values[2])}."
+    said = message(
+        "Two-way fixed effects: clustered errors {plain}; bias-reduced errors {reduced}; wild cluster bootstrap "
+        "{bootstrap}.",
+        plain=_shown(p_values[0]),
+        reduced=_shown(p_values[1]),
+        bootstrap=_shown(p_values[2]),
     )
     known = [value < size for value in p_values if math.isfinite(value)]
     agree = len(known) == len(p_values) and len(set(known)) == 1
     return Check(
         name="small_samples",
-        asks="Do methods made for few clusters agree with the usual errors?",
+        asks=message("Do methods made for few clusters agree with the usual errors?"),
         result="passed" if agree else "failed" if len(known) == len(p_values) else "cannot_tell",
         statistic=_number(p_values[2]),
         sentence=said,
@@ -191,14 +247,14 @@ def spillover(found: Estimate | None, *, why: str, scale: float, unit: str) -> C
     scale, unit
         From the unit of the estimate to that of the sentence.
     """
-    asks = "Did unexposed places with an exposed neighbour in their county move differently?"
+    asks = message("Did unexposed places with an exposed neighbour in their county move differently?")
     if found is None or not math.isfinite(found.std_error):
         return Check(
             name="spillover",
             asks=asks,
             result="cannot_tell",
             statistic=None,
-            sentence=why or "There is no standard error for it.",
+            sentence=why or message("There is no standard error for it."),
         )
     low, high = (scale * end for end in found.ci)
     return Check(
@@ -206,9 +262,14 @@ def spillover(found: Estimate | None, *, why: str, scale: float, unit: str) -> C
         asks=asks,
         result="passed" if low < 0 < high else "failed",
         statistic=found.estimate,
-        sentence=(
-            f"{found.n_treated} places that were never exposed have an exposed neighbour in their county; they changed "
-            f"by {scale * found.estimate:+.2f} {unit} against the rest (95 % interval {low:+.2f} to {high:+.2f})."
+        sentence=message(
+            "{n_treated} places that were never exposed have an exposed neighbour in their county; they changed by "
+            "{estimate:+.2f} {unit} against the rest (95 % interval {low:+.2f} to {high:+.2f}).",
+            n_treated=found.n_treated,
+            estimate=scale * found.estimate,
+            unit=unit,
+            low=low,
+            high=high,
         ),
     )
 
@@ -224,7 +285,7 @@ def direction(headline: Estimate, *, others: Mapping[str, Estimate], n_failed: i
     n_failed
         Other methods that gave no estimate; with fewer than five that did, nothing is told.
     """
-    asks = "Do the other methods point the same way?"
+    asks = message("Do the other methods point the same way?")
     signs = {
         title: math.copysign(1, item.estimate)
         for title, item in others.items()
@@ -232,18 +293,24 @@ def direction(headline: Estimate, *, others: Mapping[str, Estimate], n_failed: i
     }
     against = [title for title, sign in signs.items() if sign != math.copysign(1, headline.estimate)]
     agreeing = len(signs) - len(against)
-    sentence = f"{agreeing} of {len(signs)} other estimates have the same sign as the headline."
+    parts = [
+        message(
+            "{agreeing} of {n_others} other estimates have the same sign as the headline.",
+            agreeing=agreeing,
+            n_others=len(signs),
+        )
+    ]
     if against:
-        sentence += f" Against: {'; '.join(against)}."
+        parts.append(message("Against: {methods:semicolons}.", methods=against))
     if n_failed:
-        sentence += f" {n_failed} more could not be made."
+        parts.append(message("{n_failed} more could not be made.", n_failed=n_failed))
     few = len(signs) < FEWEST_OTHERS
     return Check(
         name="direction",
         asks=asks,
         result="failed" if against else "cannot_tell" if few else "passed",
         statistic=agreeing / len(signs) if signs else None,
-        sentence=sentence,
+        sentence=message("{parts:sentences}", parts=parts),
     )
 
 
@@ -252,7 +319,7 @@ def balance(rows: Sequence[Mapping[str, Any]], *, rule: VerdictRule) -> Check:
     verdict = balance_verdict(rows, limit=rule.balance_limit)
     return Check(
         name="balance",
-        asks="Are matched units alike in what was measured before exposure?",
+        asks=message("Are matched units alike in what was measured before exposure?"),
         result=verdict.result,
         statistic=_number(verdict.largest),
         sentence=verdict.sentence,
@@ -268,15 +335,17 @@ def overlap(rows: Sequence[Mapping[str, float]]) -> Check:
     Passed if the shares of both groups, over steps of the propensity score, have a quarter in common before matching,
     and no step with exposed units lacks comparison units. Balance says how well matching made use of them.
     """
-    asks = "Are there comparison units as likely to be exposed as the exposed were?"
+    asks = message("Are there comparison units as likely to be exposed as the exposed were?")
     if not rows:
-        sentence = "No propensity score was estimated."
+        sentence = message("No propensity score was estimated.")
         return Check(name="overlap", asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
     common = sum(min(row["treated_before"], row["control_before"]) for row in rows)
     alone = sum(row["treated_before"] for row in rows if row["treated_before"] > 0 and row["control_before"] == 0)
-    sentence = (
-        f"The propensity scores of exposed and comparison units have {common:.0%} in common before matching; "
-        f"{alone:.0%} of the exposed lie where there is no comparison unit at all."
+    sentence = message(
+        "The propensity scores of exposed and comparison units have {common:.0%} in common before matching; "
+        "{alone:.0%} of the exposed lie where there is no comparison unit at all.",
+        common=common,
+        alone=alone,
     )
     passed = common >= SMALLEST_OVERLAP and alone == 0
     return Check(
@@ -292,13 +361,18 @@ def survey_noise(shares: Mapping[str, float]) -> Check:
     shares
         Sampling variance over the variance within units, by group; NaN where the source gives no error.
     """
-    asks = "How much of what moves within units is the survey's sampling error?"
+    asks = message("How much of what moves within units is the survey's sampling error?")
     known = {group: share for group, share in shares.items() if math.isfinite(share)}
     if not known:
-        sentence = "The figures come from a survey whose sampling error the table does not give."
+        sentence = message("The figures come from a survey whose sampling error the table does not give.")
         return Check(name="survey_noise", asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
-    said = ", ".join(f"{min(share, 1):.0%} among {group}" for group, share in known.items())
-    sentence = f"Of the variance within units, after year effects, about {said} is sampling error; it widens intervals."
+    said = [
+        message("{share:.0%} among {group}", share=float(min(share, 1)), group=group) for group, share in known.items()
+    ]
+    sentence = message(
+        "Of the variance within units, after year effects, about {shares:list} is sampling error; it widens intervals.",
+        shares=said,
+    )
     worst = max(known.values())
     return Check(
         name="survey_noise", asks=asks, result="passed" if worst < 0.5 else "failed", statistic=worst, sentence=sentence
@@ -326,24 +400,48 @@ def agreement(
     known = [item for item in answers if math.isfinite(moves[item.title])]
     failed = [item for item in answers if item not in known]
     if not known:
-        why = f"There is too little to tell: {_joined(answers)}." if answers else "There is nothing to ask."
+        why = (
+            message("There is too little to tell: {titles:list}.", titles=_titles(answers))
+            if answers
+            else message("There is nothing to ask.")
+        )
         return Check(name=name, asks=asks, result="cannot_tell", statistic=None, sentence=why)
     worst = max(known, key=lambda item: abs(moves[item.title]))
-    said = "; ".join(
-        f"{item.title}: {scale * item.estimate:+.2f} ({abs(moves[item.title]):.1f} standard errors away"
-        f"{'' if item.n_treated is None else f', {item.n_treated} exposed units'})"
-        for item in known
-    )
-    parts = [f"The headline is {scale * headline:+.2f} {unit}. {said}.", caveat]
+    said = [_moved(item, scale * item.estimate, away=abs(moves[item.title])) for item in known]
+    parts: list[str] = [
+        message("The headline is {headline:+.2f} {unit}.", headline=scale * headline, unit=unit),
+        message("{answers:semicolons}.", answers=said),
+    ]
+    if caveat:
+        parts.append(caveat)
     if failed:
-        parts.append(f"Too little to tell: {_joined(failed)}.")
+        parts.append(message("Too little to tell: {titles:list}.", titles=_titles(failed)))
     agree = all(abs(moves[item.title]) <= 1 for item in known)
     return Check(
         name=name,
         asks=asks,
         result="cannot_tell" if agree and failed else "passed" if agree else "failed",
         statistic=abs(moves[worst.title]),
-        sentence=" ".join(part for part in parts if part),
+        sentence=message("{parts:sentences}", parts=parts),
+    )
+
+
+def _moved(item: Answer, estimate: float, *, away: float) -> Message:
+    """One answer: its title, its estimate, how far it lies from the headline."""
+    if item.n_treated is None:
+        return message(
+            "{title}: {estimate:+.2f} ({away:.1f} standard errors away)",
+            title=item.title,
+            estimate=estimate,
+            away=away,
+        )
+    return counted(
+        "{title}: {estimate:+.2f} ({away:.1f} standard errors away, {n} exposed unit)",
+        "{title}: {estimate:+.2f} ({away:.1f} standard errors away, {n} exposed units)",
+        n=item.n_treated,
+        title=item.title,
+        estimate=estimate,
+        away=away,
     )
 
 
@@ -353,8 +451,8 @@ def distance(answer: Answer, headline: float) -> float:
     return (answer.estimate - headline) / answer.yardstick if usable else math.nan
 
 
-def _joined(answers: Sequence[Answer]) -> str:
-    return ", ".join(item.title for item in answers)
+def _titles(answers: Sequence[Answer]) -> list[str]:
+    return [item.title for item in answers]
 
 
 def one_cohort(answers: Sequence[Answer], *, headline: float) -> Check:
@@ -365,24 +463,32 @@ def one_cohort(answers: Sequence[Answer], *, headline: float) -> Check:
     answers
         The estimate without each cohort in turn.
     """
-    asks = "Does the estimate hang on the places of one year?"
+    asks = message("Does the estimate hang on the places of one year?")
     moves = {item.title: distance(item, headline) for item in answers}
     known = {title: move for title, move in moves.items() if math.isfinite(move)}
     if not known:
-        sentence = "There are no two years of exposure, so none can be left out."
+        sentence = message("There are no two years of exposure, so none can be left out.")
         return Check(name="one_cohort", asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
     most = max(known, key=lambda title: abs(known[title]))
     flips = sum(item.estimate * headline < 0 for item in answers if item.title in known)
-    rest = f" {len(moves) - len(known)} cannot be left out." * (len(known) < len(moves))
+    parts = [
+        message(
+            "{way} the estimate moves most, by {away:.1f} standard errors; {flips} of {n_known} omissions change its "
+            "sign.",
+            way=most,
+            away=abs(known[most]),
+            flips=flips,
+            n_known=len(known),
+        )
+    ]
+    if len(known) < len(moves):
+        parts.append(message("{n_failed} cannot be left out.", n_failed=len(moves) - len(known)))
     return Check(
         name="one_cohort",
         asks=asks,
         result="passed" if abs(known[most]) <= 1 else "failed",
         statistic=abs(known[most]),
-        sentence=(
-            f"{most} the estimate moves most, by {abs(known[most]):.1f} standard errors; {flips} of {len(known)} "
-            f"omissions change its sign.{rest}"
-        ),
+        sentence=message("{parts:sentences}", parts=parts),
     )
 
 
@@ -401,44 +507,68 @@ def nil(answers: Sequence[Answer], *, name: str, asks: str, rule: VerdictRule, c
     """
     known = [item for item in answers if math.isfinite(item.p_value)]
     if not known:
-        sentence = "No placebo could be estimated."
+        sentence = message("No placebo could be estimated.")
         return Check(name=name, asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
     smallest = min(1.0, len(known) * min(item.p_value for item in known))
-    said = "; ".join(
-        f"{item.title}: {item.estimate:+.2f} {item.unit}, {_shown(item.p_value)}, would have seen "
-        f"{inference.minimum_detectable_effect(item.yardstick):.2f}"
+    said = [
+        message(
+            "{title}: {estimate:+.2f} {unit}, {shown}, would have seen {least:.2f}",
+            title=item.title,
+            estimate=item.estimate,
+            unit=item.unit,
+            shown=_shown(item.p_value),
+            least=inference.minimum_detectable_effect(item.yardstick),
+        )
         for item in known
-    )
+    ]
     found = smallest < rule.pre_trend_size
-    verdict = "There is a difference where there should be none" if found else "No difference where there can be none"
+    if found:
+        parts = [message("There is a difference where there should be none ({answers:semicolons}).", answers=said)]
+    else:
+        parts = [message("No difference where there can be none ({answers:semicolons}).", answers=said)]
     return Check(
         name=name,
         asks=asks,
         result="failed" if found else "passed",
         statistic=smallest,
-        sentence=f"{verdict} ({said}). {caveat}",
+        sentence=message("{parts:sentences}", parts=[*parts, caveat] if caveat else parts),
     )
 
 
 def anticipation(lottery: Lottery, *, rule: VerdictRule) -> Check:
     """Did the exposed move already in the one or two years before exposure?"""
-    asks = "Had the exposed moved already just before exposure?"
+    asks = message("Had the exposed moved already just before exposure?")
     p_value, count = lottery.lead_p_value, len(lottery.leads)
     if not math.isfinite(p_value):
-        sentence = "There are too few years before exposure to look at the last of them."
+        sentence = message("There are too few years before exposure to look at the last of them.")
         return Check(name="anticipation", asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
     moved = p_value < rule.pre_trend_size
-    years = "the last year" if count == 1 else f"the last {count} years"
+    if moved:
+        sentence = counted(
+            "In the last year before exposure the exposed had moved apart already (by lot, {shown}); practice is built "
+            "before the award, so this asks about effects that came early as much as about trends.",
+            "In the last {n} years before exposure the exposed had moved apart already (by lot, {shown}); practice is "
+            "built before the award, so this asks about effects that came early as much as about trends.",
+            n=count,
+            shown=_shown(p_value),
+        )
+    else:
+        sentence = counted(
+            "In the last year before exposure the exposed show no sign of having moved apart already (by lot, "
+            "{shown}); practice is built before the award, so this asks about effects that came early as much as about "
+            "trends.",
+            "In the last {n} years before exposure the exposed show no sign of having moved apart already (by lot, "
+            "{shown}); practice is built before the award, so this asks about effects that came early as much as about "
+            "trends.",
+            n=count,
+            shown=_shown(p_value),
+        )
     return Check(
         name="anticipation",
         asks=asks,
         result="failed" if moved else "passed",
         statistic=p_value,
-        sentence=(
-            f"In {years} before exposure the exposed {'had moved' if moved else 'show no sign of having moved'} apart "
-            f"already (by lot, {_shown(p_value)}); practice is built before the award, so this asks about effects "
-            "that came early as much as about trends."
-        ),
+        sentence=sentence,
     )
 
 
@@ -453,36 +583,55 @@ def rings(answers: Sequence[Answer], *, rule: VerdictRule, scale: float, unit: s
     scale, unit
         From the unit of the estimate to that of the sentence.
     """
-    asks = "Did unexposed places near an exposed one move differently from those far away?"
+    asks = message("Did unexposed places near an exposed one move differently from those far away?")
     known = [item for item in answers if math.isfinite(item.p_value)]
     if not known:
-        sentence = f"Too few places lie in each ring to tell ({_joined(answers)})."
+        sentence = message("Too few places lie in each ring to tell ({titles:list}).", titles=_titles(answers))
         return Check(name="rings", asks=asks, result="cannot_tell", statistic=None, sentence=sentence)
     smallest = min(1.0, len(known) * min(item.p_value for item in known))
-    said = "; ".join(f"{item.title} {scale * item.estimate:+.2f} {unit} ({_shown(item.p_value)})" for item in known)
+    said = [
+        message(
+            "{title} {estimate:+.2f} {unit} ({shown})",
+            title=item.title,
+            estimate=scale * item.estimate,
+            unit=unit,
+            shown=_shown(item.p_value),
+        )
+        for item in known
+    ]
     silent = [item for item in answers if item not in known]
-    rest = f" Too few to tell: {_joined(silent)}." if silent else ""
     moved = smallest < rule.size
+    if moved:
+        parts = [message("Places near exposed ones moved differently: {answers:semicolons}.", answers=said)]
+    else:
+        parts = [message("Places near exposed ones moved as the others: {answers:semicolons}.", answers=said)]
+    if silent:
+        parts.append(message("Too few to tell: {titles:list}.", titles=_titles(silent)))
+    parts.append(
+        message(
+            "A difference that does not fade with distance belongs to the region rather than to the neighbour.",
+        )
+    )
     return Check(
         name="rings",
         asks=asks,
         result="failed" if moved else "passed",
         statistic=smallest,
-        sentence=(
-            f"Places {'near exposed ones moved differently' if moved else 'near exposed ones moved as the others'}: "
-            f"{said}.{rest} A difference that does not fade with distance belongs to the region rather than to the "
-            "neighbour."
-        ),
+        sentence=message("{parts:sentences}", parts=parts),
     )
 
 
-_CALIBRATION_ASKS = "Does the method that heads this page work on placebo units of these data?"
+_CALIBRATION_ASKS: Final = message("Does the method that heads this page work on placebo units of these data?")
 
 
 def uncalibrated(why: str) -> Check:
     """The check of the headline on placebo units where there is no card."""
     return Check(
-        name="calibration", asks=_CALIBRATION_ASKS, result="cannot_tell", statistic=None, sentence=f"Not known: {why}"
+        name="calibration",
+        asks=_CALIBRATION_ASKS,
+        result="cannot_tell",
+        statistic=None,
+        sentence=message("Not known: {why}", why=why),
     )
 
 
@@ -494,5 +643,5 @@ def calibration(row: CalibrationRow, *, title: str) -> Check:
         asks=_CALIBRATION_ASKS,
         result=results[row.result],
         statistic=_number(row.false_positive_share),
-        sentence=f"{title}: {row.sentence}",
+        sentence=message("{title}: {sentence}", title=title, sentence=row.sentence),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wwc_research.inference import NAN
+from wwc_research.messages import Message, message
 
 
 def _number(value: float) -> float | None:
@@ -63,17 +64,11 @@ def e_value(ratio: float, *, ci_low: float = NAN, ci_high: float = NAN, is_appro
     Research: Introducing the E-Value", Annals of Internal Medicine 167(4), table 2. Without an interval `limit` is NaN.
     """
     if not (math.isfinite(ratio) and ratio > 0):
-        return _no_e_value(f"a risk ratio is above zero, and this is {ratio:.4g}")
+        return _no_e_value(message("a risk ratio is above zero, and this is {ratio:.4g}", ratio=ratio))
     near = ci_low if ratio >= 1 else ci_high
     reaches_nothing = near <= 1 if ratio >= 1 else near >= 1
     limit = NAN if math.isnan(near) else 1.0 if reaches_nothing else _from_ratio(near)
     value = _from_ratio(ratio)
-    roughly = "roughly " if is_approximate else ""
-    bearing = "" if math.isnan(limit) else f" ({limit:.2f} for the interval to reach no effect)"
-    sentence = (
-        f"A hidden trait would have to multiply both the chance of exposure and that of the outcome by {roughly}"
-        f"{value:.2f} to explain the estimate wholly{bearing}."
-    )
     return EValue(
         value=value,
         limit=limit,
@@ -82,7 +77,25 @@ def e_value(ratio: float, *, ci_low: float = NAN, ci_high: float = NAN, is_appro
         ci_high=ci_high,
         is_approximate=is_approximate,
         why_not="",
-        sentence=sentence,
+        sentence=_sentence(value, limit, is_approximate=is_approximate),
+    )
+
+
+def _sentence(value: float, limit: float, *, is_approximate: bool) -> Message:
+    by = message("{value:.2f}", value=value)
+    if is_approximate:
+        by = message("roughly {value:.2f}", value=value)
+    if math.isnan(limit):
+        return message(
+            "A hidden trait would have to multiply both the chance of exposure and that of the outcome by {by} to "
+            "explain the estimate wholly.",
+            by=by,
+        )
+    return message(
+        "A hidden trait would have to multiply both the chance of exposure and that of the outcome by {by} to explain "
+        "the estimate wholly ({limit:.2f} for the interval to reach no effect).",
+        by=by,
+        limit=limit,
     )
 
 
@@ -100,7 +113,7 @@ def _no_e_value(why: str) -> EValue:
         ci_high=NAN,
         is_approximate=False,
         why_not=why,
-        sentence=f"There is no E-value: {why}.",
+        sentence=message("There is no E-value: {why}.", why=why),
     )
 
 
@@ -117,7 +130,11 @@ def share_e_value(estimate: float, *, mean_exposed: float, ci_low: float = NAN, 
     without = mean_exposed - estimate
     if not (0 < mean_exposed < 1 and 0 < without < 1):
         return _no_e_value(
-            f"a share of {mean_exposed:.3f} that would have been {without:.3f} without the effect has no risk ratio"
+            message(
+                "a share of {mean_exposed:.3f} that would have been {without:.3f} without the effect has no risk ratio",
+                mean_exposed=mean_exposed,
+                without=without,
+            )
         )
     ends = [mean_exposed / (mean_exposed - end) if mean_exposed - end > 0 else math.inf for end in (ci_low, ci_high)]
     # a rare answer's ratio says much, a common one's little: 0.90 over 0.88 is 1.02, its complement 0.10 over 0.12
@@ -139,7 +156,11 @@ def standardised_e_value(estimate: float, *, std_error: float, outcome_spread: f
     """
     if not (math.isfinite(estimate) and math.isfinite(outcome_spread) and outcome_spread > 0):
         return _no_e_value(
-            f"a difference of {estimate:.4g} cannot be put in standard deviations of {outcome_spread:.4g}"
+            message(
+                "a difference of {estimate:.4g} cannot be put in standard deviations of {spread:.4g}",
+                estimate=estimate,
+                spread=outcome_spread,
+            )
         )
     d, error = estimate / outcome_spread, std_error / outcome_spread
     low, high = 0.91 * d - 1.78 * error, 0.91 * d + 1.78 * error

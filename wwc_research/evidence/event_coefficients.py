@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wwc_research.errors import Faults, InputError, listed
+from wwc_research.messages import message
 
 Floats = npt.NDArray[np.float64]
 
@@ -59,21 +60,32 @@ class EventCoefficients:
             bad = [
                 time for time, value in zip(self.event_times, self.estimates, strict=True) if not math.isfinite(value)
             ]
-            faults.add(f"the estimates at event times {listed(bad)} are not finite; leave these periods out")
+            faults.add(
+                message(
+                    "the estimates at event times {times} are not finite; leave these periods out", times=listed(bad)
+                )
+            )
         if covariance.shape != (count, count):
             faults.add(f"the covariance has shape {covariance.shape}; it needs ({count}, {count})")
             return
         if not np.isfinite(covariance).all():
-            faults.add("the covariance has numbers that are not finite; leave out periods without a standard error")
+            faults.add(
+                message("the covariance has numbers that are not finite; leave out periods without a standard error")
+            )
             return
         largest = float(np.abs(covariance).max(initial=0))
         if not np.allclose(covariance, covariance.T, rtol=0, atol=1e-8 * largest):
             faults.add("the covariance is not symmetric")
         if not (np.diag(covariance) > 0).all():
             bad = [time for time, value in zip(self.event_times, np.diag(covariance), strict=True) if not value > 0]
-            faults.add(f"the variances at event times {listed(bad)} are not above zero; the base has no place here")
+            faults.add(
+                message(
+                    "the variances at event times {times} are not above zero; the base has no place here",
+                    times=listed(bad),
+                )
+            )
         elif np.linalg.eigvalsh((covariance + covariance.T) / 2).min() < -1e-8 * largest:
-            faults.add("the covariance has a negative eigenvalue, so no estimates can have it")
+            faults.add(message("the covariance has a negative eigenvalue, so no estimates can have it"))
 
     def _check_times(self, faults: Faults) -> None:
         times, whole = self.event_times, sorted({*self.event_times, self.base})
@@ -84,11 +96,16 @@ class EventCoefficients:
         elif whole != list(range(whole[0], whole[-1] + 1)):
             missing = sorted(set(range(whole[0], whole[-1] + 1)) - set(whole))
             faults.add(
-                f"event times {listed(missing)} are missing; steps between periods need them, "
-                "so keep only what lies this side of the gap"
+                message(
+                    "event times {times} are missing; steps between periods need them, so keep only what lies this "
+                    "side of the gap",
+                    times=listed(missing),
+                )
             )
         if not any(time > self.base for time in times):
-            faults.add(f"no event time lies after the base {self.base}, so there is no effect to bound")
+            faults.add(
+                message("no event time lies after the base {base}, so there is no effect to bound", base=self.base)
+            )
 
     @property
     def n_pre(self) -> int:

@@ -12,36 +12,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from wwc_research import catalog
 from wwc_research.atomic import write_text
 from wwc_research.errors import DataError
+from wwc_research.messages import decoded, encoded, message
 
 CheckResult = Literal["passed", "failed", "cannot_tell"]
 Cause = Literal["", "unreliable", "imprecise"]
 VerdictCode = Literal["improvement", "harm", "no_effect_larger", "cannot_tell"]
 Strength = Literal["moderate", "promising", "none"]
-FORMAT = 3
+FORMAT = 4
+_ROWS: Final = (
+    "cohorts", "trends", "balance", "overlap", "matched", "notes", "synthetic", "variations", "groups", "places",
+    "adoptions",
+)  # fmt: skip
 
 
-_AWARDS, _PLACES = "treatments that are awards", "outcomes measured for places"
+_AWARDS, _PLACES = message("treatments that are awards"), message("outcomes measured for places")
+_EVERY: Final = message("every design")
 APPLIES_TO: Final = {
     "sure_rows": _AWARDS,
-    "undated": "treatments with places known to be exposed, not since when",
+    "undated": message("treatments with places known to be exposed, not since when"),
     "later_editions": _AWARDS,
     "placebo_cohorts": _AWARDS,
-    "exposure_rule": "treatments dated by month",
+    "exposure_rule": message("treatments dated by month"),
     "by_county": _PLACES,
     "neighbours_out": _PLACES,
     "rings": _PLACES,
     "spillover": _PLACES,
-    "survey_noise": "outcomes from a survey",
-    "corrections": "outcomes that a declared correction touches",
-    "placebo_outcomes": "outcomes with planned placebo outcomes",
-    "placebo_dates": "exposed units with years enough before",
-    "pre_trends": "exposed units with two years or more before",
-    "anticipation": "exposed units with two years or more before",
-    "balance": "outcomes with planned baseline years",
-    "overlap": "matching on the propensity score",
-    "one_cohort": "two cohorts or more",
+    "survey_noise": message("outcomes from a survey"),
+    "corrections": message("outcomes that a declared correction touches"),
+    "placebo_outcomes": message("outcomes with planned placebo outcomes"),
+    "placebo_dates": message("exposed units with years enough before"),
+    "pre_trends": message("exposed units with two years or more before"),
+    "anticipation": message("exposed units with two years or more before"),
+    "balance": message("outcomes with planned baseline years"),
+    "overlap": message("matching on the propensity score"),
+    "one_cohort": message("two cohorts or more"),
 }
 
 
@@ -58,7 +65,7 @@ class Check:
     @property
     def applies_to(self) -> str:
         """Which designs the question can be put to."""
-        return APPLIES_TO.get(self.name, "every design")
+        return APPLIES_TO.get(self.name, _EVERY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +111,9 @@ class Evidence:
     verdict and the first sentences of a page rest on: estimate, std_error, ci_low, ci_high, p_value and
     minimum_detectable_effect by the more cautious of clustered errors and lots (`basis`), with `lot_p_value`,
     `lot_std_error`, `draws`, and `years_after`, the mean distance from exposure. `cohorts`, `trends`, `balance`,
-    `overlap`, `matched` and `exclusions` are lists of rows; `synthetic` has one entry a synthetic control, where they
-    are planned; `method_cards` are those of the estimators used; `provenance` names data and plan hashes.
+    `overlap`, `matched` and `exclusions` are lists of rows; `places` and `adoptions` are those of the map and of the
+    timeline (`evidence.adoptions`), empty where there are none; `synthetic` has one entry a synthetic control, where
+    they are planned; `method_cards` are those of the estimators used; `provenance` names data and plan hashes.
 
     How far to believe it: `variations` are the headline's design changed in one point each and placebos,
     `not_applicable` the names of checks that have no meaning here, and why; `sensitivity` has `parallel_trends`,
@@ -113,7 +121,10 @@ class Evidence:
     module, absent where it could not be made; `specifications` and `calibration` are those of the curve and the card;
     `groups` are estimates for halves of the exposed units. `adjusted` holds p-values corrected over the family
     (`holm`, `benjamini_hochberg`, `romano_wolf`, `family`, `n_hypotheses`), `plan_status` how the run stands to the
-    locked plan, `rules` the plan's limits that a page names.
+    locked plan, `rules` the plan's limits that a page names. `own` holds the catalog entries of an outcome and a
+    treatment of a researcher's own, under those names; it is empty where both ship.
+
+    Sentences, titles and reasons are `Message`s, which keep their template and values on the way through JSON.
     """
 
     outcome: str
@@ -139,11 +150,14 @@ class Evidence:
     specifications: Mapping[str, Any] | None = None
     calibration: Mapping[str, Any] | None = None
     groups: tuple[Mapping[str, Any], ...] = ()
+    places: tuple[Mapping[str, Any], ...] = ()
+    adoptions: tuple[Mapping[str, Any], ...] = ()
     adjusted: Mapping[str, Any] = field(default_factory=dict)
     plan_status: Mapping[str, Any] = field(default_factory=dict)
     rules: Mapping[str, Any] = field(default_factory=dict)
     method_cards: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def q_value(self) -> float | None:
@@ -156,8 +170,8 @@ class Evidence:
         return self.adjusted.get("family")
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; undefined numbers are None."""
-        return {"format": FORMAT, **dataclasses.asdict(self)}
+        """Plain values for JSON; undefined numbers are None, messages are taken apart (`messages.encoded`)."""
+        return {"format": FORMAT, **encoded(dataclasses.asdict(self))}
 
     def write(self, path: Path) -> None:
         """Write as JSON, beside first and then renamed; undefined numbers are null."""
@@ -165,7 +179,7 @@ class Evidence:
 
     @classmethod
     def read(cls, path: Path) -> Evidence:
-        """The evidence written to `path`.
+        """The evidence written to `path`; entries of a researcher's own are declared to the catalog.
 
         Raises
         ------
@@ -174,7 +188,7 @@ class Evidence:
         """
         if not path.exists():
             raise DataError(f"{path}: there is no evidence yet; run 'wwc-research report'")
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw: dict[str, Any] = decoded(json.loads(path.read_text(encoding="utf-8")))
         if raw.pop("format", None) != FORMAT:
             raise DataError(f"{path} was written by another version; run 'wwc-research report' again")
         verdict = raw["verdict"]
@@ -182,7 +196,8 @@ class Evidence:
             known = verdict["grade"]
             known = Grade(**{**known, "because": tuple(known["because"])})
             verdict = Verdict(**{**verdict, "because": tuple(verdict["because"]), "grade": known})
-        rows = ("cohorts", "trends", "balance", "overlap", "matched", "notes", "synthetic", "variations", "groups")
+        for kind, values in raw["own"].items():
+            catalog.declare(catalog.entry_of(kind, values))
         return cls(
             **{
                 **raw,
@@ -190,6 +205,6 @@ class Evidence:
                 "alternatives": tuple(Named(**item) for item in raw["alternatives"]),
                 "checks": tuple(Check(**item) for item in raw["checks"]),
                 "verdict": verdict,
-                **{key: tuple(raw[key]) for key in rows},
+                **{key: tuple(raw[key]) for key in _ROWS},
             }
         )

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from wwc_research.catalog import VerdictRule
 from wwc_research.evidence.evidence import Evidence, Grade, Strength, VerdictCode
+from wwc_research.messages import Message, message
 
 # What Works Clearinghouse, Procedures and Standards Handbook 5.0 (2022), baseline equivalence: at most 0.05 standard
 # deviations apart satisfies it, up to 0.25 with adjustment, more does not. ESSA: 20 U.S.C. 7801(21)(A); Department of
@@ -17,10 +18,15 @@ from wwc_research.evidence.evidence import Evidence, Grade, Strength, VerdictCod
 EQUIVALENT: Final = 0.05
 ADJUSTABLE: Final = 0.25
 _ESSA: Final = {
-    "moderate": "like ESSA tier 2 (moderate evidence): a quasi-experiment that passes every check the plan asks for",
-    "promising": "like ESSA tier 3 (promising evidence): a favourable association that modest faults could make",
-    "none": "no ESSA tier above 4 (a rationale): no favourable effect is shown",
+    "moderate": message(
+        "like ESSA tier 2 (moderate evidence): a quasi-experiment that passes every check the plan asks for"
+    ),
+    "promising": message(
+        "like ESSA tier 3 (promising evidence): a favourable association that modest faults could make"
+    ),
+    "none": message("no ESSA tier above 4 (a rationale): no favourable effect is shown"),
 }
+_NOT_MET: Final = message("does not meet standards")
 DESIGN_GATES: Final = ("pre_trends", "treated_clusters", "calibration")
 
 
@@ -49,11 +55,12 @@ def _short_of_absence(evidence: Evidence, *, rule: VerdictRule) -> Iterator[str]
     row = next((r for r in rows if r["kind"] == "relative_magnitudes" and r["size"] == rule.moderate_breakdown), None)
     limit = evidence.minimum_effect_of_interest
     if row is None:
-        yield "What a break in trends would change could not be computed for the estimate that heads the page."
+        yield message("What a break in trends would change could not be computed for the estimate that heads the page.")
     elif row["ci_low"] is None or row["ci_high"] is None or row["ci_low"] <= -limit or row["ci_high"] >= limit:
-        yield (
-            f"It holds as far as trends would have been parallel: a break {rule.moderate_breakdown:g} times the "
-            "largest step seen before exposure would leave room for larger effects."
+        yield message(
+            "It holds as far as trends would have been parallel: a break {times:g} times the largest step seen before "
+            "exposure would leave room for larger effects.",
+            times=rule.moderate_breakdown,
         )
 
 
@@ -63,29 +70,39 @@ def _short_of_moderate(evidence: Evidence, *, rule: VerdictRule) -> Iterator[str
         check.asks for check in evidence.checks if check.name in rule.moderate_checks and check.result == "failed"
     ]
     if failed:
-        yield f"Failed, of what moderate evidence asks for: {' '.join(failed)}"
+        yield message("Failed, of what moderate evidence asks for: {checks:sentences}", checks=failed)
     breakdown = _number(_of_the_headline(evidence, "parallel_trends"), "breakdown_relative_magnitude")
     if breakdown is None or breakdown < rule.moderate_breakdown:
         yield (
-            "It would not survive a break in trends "
-            f"{rule.moderate_breakdown:g} times the largest one seen before exposure."
+            message(
+                "It would not survive a break in trends {times:g} times the largest one seen before exposure.",
+                times=rule.moderate_breakdown,
+            )
             if breakdown is not None
-            else "How large a break in trends it would survive is not known for the estimate that heads the page."
+            else message(
+                "How large a break in trends it would survive is not known for the estimate that heads the page."
+            )
         )
     strength = _number(_of_the_headline(evidence, "omitted_variables"), "robustness_value")
     if strength is None or strength < rule.moderate_robustness_value:
         yield (
-            f"A hidden cause that explains {strength:.0%} of what is left of exposure and of the outcome would "
-            f"remove it; the plan asks for {rule.moderate_robustness_value:.0%}."
+            message(
+                "A hidden cause that explains {strength:.0%} of what is left of exposure and of the outcome would "
+                "remove it; the plan asks for {asked:.0%}.",
+                strength=strength,
+                asked=rule.moderate_robustness_value,
+            )
             if strength is not None
-            else "How strong a hidden cause would have to be is not known for the estimate that heads the page."
+            else message(
+                "How strong a hidden cause would have to be is not known for the estimate that heads the page."
+            )
         )
     agreeing = _number(evidence.specifications, "share_same_sign")
     if agreeing is None or agreeing < rule.moderate_same_sign_share:
         yield (
-            f"Only {agreeing:.0%} of all declared specifications agree in sign."
+            message("Only {agreeing:.0%} of all declared specifications agree in sign.", agreeing=agreeing)
             if agreeing is not None
-            else "The specification curve could not be made."
+            else message("The specification curve could not be made.")
         )
 
 
@@ -116,28 +133,53 @@ def _clearinghouse(evidence: Evidence) -> tuple[str, str]:
     checks = {check.name: check for check in evidence.checks}
     for name in DESIGN_GATES:
         if name not in checks:
-            return "does not meet standards", f"The check {name!r} was not made."
+            return _NOT_MET, message("The check '{name}' was not made.", name=name)
         if checks[name].result != "passed":
-            return "does not meet standards", checks[name].sentence
+            return _NOT_MET, checks[name].sentence
     balance = checks.get("balance")
     apart = balance.statistic if balance is not None else None
-    if apart is None or apart > ADJUSTABLE:
-        said = "was not measured" if apart is None else f"is {apart:.2f} standard deviations"
-        return "does not meet standards", f"The largest difference between matched units before exposure {said}."
-    gap = _matched_gap(evidence)
-    if gap is None or gap > 1:
-        said = "could not be made" if gap is None else f"lies {gap:.1f} standard errors from the headline"
-        why = (
-            f"Matched units are alike before exposure ({apart:.2f} standard deviations at most), but the headline "
-            f"compares units that are not matched, and the matched estimate {said}."
+    if apart is None:
+        return _NOT_MET, message("The largest difference between matched units before exposure was not measured.")
+    if apart > ADJUSTABLE:
+        why = message(
+            "The largest difference between matched units before exposure is {apart:.2f} standard deviations.",
+            apart=apart,
         )
-        return "does not meet standards", why
-    adjusted = "" if apart <= EQUIVALENT else ", which the comparison of each unit with its own past is to take out"
-    why = (
-        f"Matched units differ before exposure by {apart:.2f} standard deviations at most{adjusted}, and the matched "
-        "estimate agrees with the headline, which compares units that are not matched."
+        return _NOT_MET, why
+    gap = _matched_gap(evidence)
+    if gap is None:
+        why = message(
+            "Matched units are alike before exposure ({apart:.2f} standard deviations at most), but the headline "
+            "compares units that are not matched, and the matched estimate could not be made.",
+            apart=apart,
+        )
+        return _NOT_MET, why
+    if gap > 1:
+        why = message(
+            "Matched units are alike before exposure ({apart:.2f} standard deviations at most), but the headline "
+            "compares units that are not matched, and the matched estimate lies {gap:.1f} standard errors from the "
+            "headline.",
+            apart=apart,
+            gap=gap,
+        )
+        return _NOT_MET, why
+    return message("meets standards with reservations"), _why_reserved(apart)
+
+
+def _why_reserved(apart: float) -> Message:
+    """Why a matched comparison that agrees meets standards, and only with reservations."""
+    if apart <= EQUIVALENT:
+        return message(
+            "Matched units differ before exposure by {apart:.2f} standard deviations at most, and the matched estimate "
+            "agrees with the headline, which compares units that are not matched.",
+            apart=apart,
+        )
+    return message(
+        "Matched units differ before exposure by {apart:.2f} standard deviations at most, which the comparison of each "
+        "unit with its own past is to take out, and the matched estimate agrees with the headline, which compares "
+        "units that are not matched.",
+        apart=apart,
     )
-    return "meets standards with reservations", why
 
 
 def _matched_gap(evidence: Evidence) -> float | None:

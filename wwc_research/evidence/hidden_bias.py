@@ -21,6 +21,7 @@ from wwc_research.design.matching import Matches
 from wwc_research.design.weighting import Weighting
 from wwc_research.errors import Faults, InputError, listed
 from wwc_research.inference import NAN
+from wwc_research.messages import counted, message
 
 Floats = NDArray[np.float64]
 Alternative = Literal["two_sided", "greater", "less"]
@@ -497,22 +498,32 @@ def _assembled(
 
 def _sentence(most: float, hiding: float, *, n_sets: int) -> str:
     if math.isnan(most):
-        hidden = "no hidden trait of any plausible strength could be hiding one"
         if math.isfinite(hiding):
-            hidden = (
-                f"a hidden trait that multiplies the odds of exposure by {hiding:.2f} (Rosenbaum's Gamma) could be "
-                "hiding one"
+            return message(
+                "The {n_sets} matched sets show no significant difference, so none has to be explained away; a hidden "
+                "trait that multiplies the odds of exposure by {hiding:.2f} (Rosenbaum's Gamma) could be hiding one.",
+                n_sets=n_sets,
+                hiding=hiding,
             )
-        return f"The {n_sets} matched sets show no significant difference, so none has to be explained away; {hidden}."
+        return message(
+            "The {n_sets} matched sets show no significant difference, so none has to be explained away; no hidden "
+            "trait of any plausible strength could be hiding one.",
+            n_sets=n_sets,
+        )
     if math.isinf(most):
-        return f"Even a hidden trait that multiplied the odds of exposure by {LARGEST_GAMMA:g} could not explain it."
+        return message(
+            "Even a hidden trait that multiplied the odds of exposure by {largest:g} could not explain it.",
+            largest=LARGEST_GAMMA,
+        )
     if most < 1.05:
-        return (
+        return message(
             "Almost any hidden trait that made exposure more likely could explain the difference of the matched sets."
         )
-    return (
-        f"The difference of the {n_sets} matched sets stays significant unless something hidden multiplies the odds of "
-        f"exposure by more than {most:.2f} (Rosenbaum's Gamma)."
+    return message(
+        "The difference of the {n_sets} matched sets stays significant unless something hidden multiplies the odds of "
+        "exposure by more than {most:.2f} (Rosenbaum's Gamma).",
+        n_sets=n_sets,
+        most=most,
     )
 
 
@@ -551,7 +562,7 @@ def from_matches(
     """
     joined = matches.pairs
     if joined is None:
-        raise InputError("hidden bias: this method weighs units and matches no pairs; use a matching method.")
+        raise InputError(message("hidden bias: this method weighs units and matches no pairs; use a matching method."))
     _refuse_outcome(frame, joined, outcome=outcome)
     sets = _stars(joined)
     broken = sum(len(treated) > 1 and len(controls) > 1 for treated, controls in sets)
@@ -560,10 +571,19 @@ def from_matches(
     statistic: Statistic = "signed_rank" if is_paired and len(sets) <= MOST_PAIRS else "m_statistic"
     if broken or len(sets) < FEWEST_SETS:
         why = (
-            f"{broken} of {len(sets)} sets join several exposed units with several controls (controls used again), "
-            "which the bounds are not made for"
+            message(
+                "{broken} of {n_sets} sets join several exposed units with several controls (controls used again), "
+                "which the bounds are not made for",
+                broken=broken,
+                n_sets=len(sets),
+            )
             if broken
-            else f"{len(sets)} matched sets are too few: no p-value below 0.05 exists with fewer than {FEWEST_SETS}"
+            else message(
+                "{n_sets} matched sets are too few: no p-value below {size} exists with fewer than {fewest}",
+                n_sets=len(sets),
+                size=0.05,
+                fewest=FEWEST_SETS,
+            )
         )
         return _cannot_tell(why, statistic=statistic, alternative=alternative, alpha=alpha, counts=counts)
     values = frame[outcome]
@@ -619,20 +639,27 @@ def _stars(joined: pd.DataFrame) -> list[_Star]:
 def _assumptions(frame: pd.DataFrame, sets: Sequence[_Star], *, cluster: str | None) -> Iterator[str]:
     turned = sum(len(treated) > 1 for treated, _ in sets)
     if turned:
-        yield f"{turned} controls serve several exposed units; each is one set of them, bounded as a set turned round."
+        yield counted(
+            "{n} control serves several exposed units; it is one set of them, bounded as a set turned round.",
+            "{n} controls serve several exposed units; each is one set of them, bounded as a set turned round.",
+            n=turned,
+        )
     if cluster is None:
-        yield "Sets are taken as independent of one another."
+        yield message("Sets are taken as independent of one another.")
         return
     of_sets = [set(frame.loc[[*treated, *controls], cluster]) for treated, controls in sets]
     seen = pd.Series([name for names in of_sets for name in names]).value_counts()
     shared = sum(any(seen[name] > 1 for name in names) for names in of_sets)
     if shared:
-        yield (
-            f"Sets are taken as independent, yet {shared} of {len(sets)} share a {cluster} with another: the true "
-            "p-values are likely larger."
+        yield message(
+            "Sets are taken as independent, yet {shared} of {n_sets} share a {cluster} with another: the true p-values "
+            "are likely larger.",
+            shared=shared,
+            n_sets=len(sets),
+            cluster=cluster,
         )
     else:
-        yield f"Sets are taken as independent; no two share a {cluster}."
+        yield message("Sets are taken as independent; no two share a {cluster}.", cluster=cluster)
 
 
 def _with_assumptions(found: HiddenBias, *, counts: tuple[int, int], assumed: tuple[str, ...]) -> HiddenBias:
@@ -653,5 +680,5 @@ def _cannot_tell(
         n_units=counts[1],
         assumed=(),
         why_not=why,
-        sentence=f"How much hidden bias the comparison can bear cannot be told: {why}.",
+        sentence=message("How much hidden bias the comparison can bear cannot be told: {why}.", why=why),
     )

@@ -34,6 +34,7 @@ from wwc_research.design.weighting import Weighting
 from wwc_research.errors import EstimationError, Faults, InputError, listed
 from wwc_research.estimators import matched_difference, weighted_difference
 from wwc_research.estimators.estimate import Estimate
+from wwc_research.messages import Message, message
 
 Method = Literal[
     "nearest",
@@ -195,9 +196,14 @@ class MatchedComparison:
     def balance_warning(self) -> str:
         """A sentence where the balance forbids a finding, or cannot be judged; else empty."""
         if self.verdict.result == "failed":
-            return f"badly balanced: this comparison cannot carry a finding. {self.verdict.sentence}"
+            return message(
+                "badly balanced: this comparison cannot carry a finding. {sentence}", sentence=self.verdict.sentence
+            )
         if self.verdict.result == "cannot_tell":
-            return f"the balance cannot be judged, so this comparison cannot carry a finding. {self.verdict.sentence}"
+            return message(
+                "the balance cannot be judged, so this comparison cannot carry a finding. {sentence}",
+                sentence=self.verdict.sentence,
+            )
         return ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -496,8 +502,11 @@ def _refuse_far_from_largest(weighting: Weighting) -> None:
     found = weighting.settings
     if weighting.method == "cardinality" and found["gap"] > WIDEST_GAP:
         raise EstimationError(
-            f"cardinality: {_gap_in_words(found)}. Nobody can say how far it is from the largest balanced sample. "
-            "Allow more time (time limit), larger differences (tolerance), or balance fewer covariates."
+            message(
+                "cardinality: {gap}. Nobody can say how far it is from the largest balanced sample. Allow more time "
+                "(time limit), larger differences (tolerance), or balance fewer covariates.",
+                gap=_gap_in_words(found),
+            )
         )
 
 
@@ -505,13 +514,18 @@ def _solution_warnings(weighting: Weighting) -> tuple[str, ...]:
     found = weighting.settings
     if weighting.method != "cardinality" or found["gap"] <= found["max_gap"]:
         return ()
-    return (f"cardinality: {_gap_in_words(found)}. Another run may choose other units; allow more time",)
-
-
-def _gap_in_words(found: Mapping[str, Any]) -> str:
     return (
-        f"the search stopped after {found['time_limit']:g} seconds, and a balanced sample could be up to "
-        f"{found['gap']:.0%} larger than the one found ({found['most_possible']:,} units at most)"
+        message("cardinality: {gap}. Another run may choose other units; allow more time", gap=_gap_in_words(found)),
+    )
+
+
+def _gap_in_words(found: Mapping[str, Any]) -> Message:
+    return message(
+        "the search stopped after {seconds:g} seconds, and a balanced sample could be up to {gap:.0%} larger than the "
+        "one found ({most:,} units at most)",
+        seconds=found["time_limit"],
+        gap=found["gap"],
+        most=found["most_possible"],
     )
 
 

@@ -21,6 +21,7 @@ from wwc_research.errors import EstimationError, Faults, listed
 from wwc_research.estimators import linear
 from wwc_research.estimators.absorption import absorb
 from wwc_research.inference import NAN
+from wwc_research.messages import message
 
 Floats = NDArray[np.float64]
 _Block = NDArray[Any]  # columns of floats, or one code a row
@@ -311,11 +312,13 @@ def bound(
     d, y = benchmark.with_treatment, benchmark.with_outcome
     strength = times * d / (1 - d) if d < 1 else math.inf
     if not (0 <= d < 1 and 0 <= y < 1) or strength >= 1 or times * d >= 1:
-        why = f"no variable can be {times:g} times as strong as this: it would explain all of exposure"
+        why = message(
+            "no variable can be {times:g} times as strong as this: it would explain all of exposure", times=times
+        )
         return _impossible(benchmark, times=times, why=why)
     through_exposure = times * d**2 / ((1 - times * d) * (1 - d))
     if through_exposure >= 1:
-        why = f"no variable can be {times:g} times as strong as this beside it"
+        why = message("no variable can be {times:g} times as strong as this beside it", times=times)
         return _impossible(benchmark, times=times, why=why)
     root = (math.sqrt(times) + math.sqrt(through_exposure)) / math.sqrt(1 - through_exposure)
     uncapped = root**2 * y / (1 - y)
@@ -334,7 +337,7 @@ def bound(
             partial_r2_outcome=with_outcome,
             level=level,
         ),
-        why="taken to explain all that is left of the outcome: it cannot explain more" if uncapped > 1 else "",
+        why=message("taken to explain all that is left of the outcome: it cannot explain more") if uncapped > 1 else "",
     )
 
 
@@ -426,11 +429,21 @@ def oster(
     """
     faults = Faults(where="proportional selection", kind=EstimationError)
     if not r2_long <= r2_max <= 1:
-        faults.add(f"r2_max is {r2_max:.4g}; it lies between the R2 with covariates ({r2_long:.4g}) and 1.")
+        faults.add(
+            message(
+                "r2_max is {r2_max:.4g}; it lies between the R2 with covariates ({r2_long:.4g}) and 1.",
+                r2_max=r2_max,
+                r2_long=r2_long,
+            )
+        )
     if not 0 < variance_treatment_left <= variance_treatment * (1 + 1e-9):
         faults.add(
-            f"the covariates leave a variance of treatment of {variance_treatment_left:.4g} out of "
-            f"{variance_treatment:.4g}; it must be above zero and no larger."
+            message(
+                "the covariates leave a variance of treatment of {left:.4g} out of {total:.4g}; it must be above zero "
+                "and no larger.",
+                left=variance_treatment_left,
+                total=variance_treatment,
+            )
         )
     faults.raise_if_any()
     moved = beta_short - beta_long
@@ -515,12 +528,13 @@ def regression(
     everything = _left(y, d, others=list(blocks.values()))
     nothing = _left(y, d, others=[])
     found = []
+    titles = {EVERYTHING: message("all covariates together"), **(titles or {})}
     for name, members in groups.items():
         without = _left(y, d, others=[block for key, block in blocks.items() if key not in members])
         found.append(
             Benchmark(
                 name=name,
-                title=(titles or {}).get(name, name),
+                title=titles.get(name, name),
                 with_treatment=_share(without.treatment, everything.treatment),
                 with_outcome=_share(without.both, everything.both),
             )
@@ -674,14 +688,27 @@ def _sentence(
     selection: Oster | None,
 ) -> str:
     if not math.isfinite(overturns):
-        return "How strong a hidden difference would have to be cannot be told: the regression has no usable error."
-    what = "all" if q == 1 else f"{q:.0%}"
+        return message(
+            "How strong a hidden difference would have to be cannot be told: the regression has no usable error."
+        )
+    told = {"overturns": overturns, "unsure": unsure, "what": message("all") if q == 1 else message("{q:.0%}", q=q)}
     first = (
-        f"A hidden difference between exposed and comparison units that explains {overturns:.1%} of what is left of "
-        f"both exposure and outcome could account for {what} of the difference found"
+        message(
+            "A hidden difference between exposed and comparison units that explains {overturns:.1%} of what is left of "
+            "both exposure and outcome could account for {what} of the difference found ({unsure:.1%} could make it "
+            "not significant).",
+            **told,
+        )
+        if unsure > 0
+        else message(
+            "A hidden difference between exposed and comparison units that explains {overturns:.1%} of what is left of "
+            "both exposure and outcome could account for {what} of the difference found, which is not significant "
+            "anyway.",
+            **told,
+        )
     )
-    first += f" ({unsure:.1%} could make it not significant)." if unsure > 0 else ", which is not significant anyway."
-    return " ".join(part for part in (first, _benchmark_words(found, bounds), _oster_words(selection)) if part)
+    parts = [first, _benchmark_words(found, bounds), _oster_words(selection)]
+    return message("{parts:sentences}", parts=[part for part in parts if part])
 
 
 def _benchmark_words(found: Regression, bounds: Sequence[Bound]) -> str:
@@ -692,9 +719,15 @@ def _benchmark_words(found: Regression, bounds: Sequence[Bound]) -> str:
     sign = 1.0 if found.estimate >= 0 else -1.0
     worst = min(once, key=lambda item: sign * item.adjusted.estimate if item.adjusted else math.inf)
     left = sign * worst.adjusted.estimate / abs(found.estimate) if worst.adjusted and found.estimate else NAN
-    name = worst.title[:1].lower() + worst.title[1:]
-    leaves = f"leave {left:.0%} of it" if left > 0 else "turn its sign round"
-    return f"One as strong as the strongest covariate known ({name}) would {leaves}."
+    if left > 0:
+        return message(
+            "One as strong as the strongest covariate known ({title}) would leave {left:.0%} of it.",
+            title=worst.title,
+            left=left,
+        )
+    return message(
+        "One as strong as the strongest covariate known ({title}) would turn its sign round.", title=worst.title
+    )
 
 
 def _oster_words(selection: Oster | None) -> str:
@@ -702,13 +735,15 @@ def _oster_words(selection: Oster | None) -> str:
         return ""
     delta = selection.delta
     if delta < 0:
-        return (
+        return message(
             "Hidden differences that work as the covariates do would not explain it; they would have to work the other "
-            f"way (Oster's delta {delta:.1f})."
+            "way (Oster's delta {delta:.1f}).",
+            delta=delta,
         )
-    return (
-        f"Selection on what is not observed would have to be {delta:.1f} times as strong as that on the covariates to "
-        "explain it (Oster's delta)."
+    return message(
+        "Selection on what is not observed would have to be {delta:.1f} times as strong as that on the covariates to "
+        "explain it (Oster's delta).",
+        delta=delta,
     )
 
 

@@ -19,6 +19,7 @@ from wwc_research.errors import EstimationError, InputError, listed
 from wwc_research.evidence.conditional_test import FIRST_STEP, SIZE, StepBounds, cut_normal_quantile
 from wwc_research.evidence.event_coefficients import EventCoefficients
 from wwc_research.evidence.shortest_interval import bias_and_error_frontier
+from wwc_research.messages import Message, message
 
 Floats = npt.NDArray[np.float64]
 Kind = Literal["relative_magnitudes", "smoothness"]
@@ -75,7 +76,9 @@ def original_interval(
     estimate = float(weight @ coefficients.estimates[post])
     variance = float(weight @ coefficients.covariance[post, post] @ weight)
     if not variance > 0:
-        raise EstimationError("the weighted effect has no variance, so no interval can be given; change the weights")
+        raise EstimationError(
+            message("the weighted effect has no variance, so no interval can be given; change the weights")
+        )
     return estimate, *inference.confidence_interval(estimate, math.sqrt(variance))
 
 
@@ -126,9 +129,10 @@ def _needs_a_lead(coefficients: EventCoefficients) -> None:
 
 
 def _no_lead(coefficients: EventCoefficients) -> str:
-    return (
-        f"There is no estimate before the base period {coefficients.base}, so nothing says how far the groups drifted "
-        "apart on their own, and how much drift the finding bears cannot be told."
+    return message(
+        "There is no estimate before the base period {base}, so nothing says how far the groups drifted apart on their "
+        "own, and how much drift the finding bears cannot be told.",
+        base=coefficients.base,
     )
 
 
@@ -150,7 +154,9 @@ def _step_bounds(coefficients: EventCoefficients, *, weight: Floats, m_bar: floa
     own = np.einsum("ij,jk,ik->i", before, covariance, before)
     later = np.einsum("ij,jk,ik->i", after, covariance, after)
     if not (own > 0).all() or not (later > 0).all():
-        raise EstimationError("a step between two periods has no variance; merge these periods or leave one out")
+        raise EstimationError(
+            message("a step between two periods has no variance; merge these periods or leave one out")
+        )
     # a constraint that the step is at most, and one that it is at least, m_bar times the lead step; errors of both
     at_most = np.sqrt(np.maximum(later + m_bar**2 * own[:, None] - 2 * m_bar * joint, 0))
     at_least = np.sqrt(np.maximum(later + m_bar**2 * own[:, None] + 2 * m_bar * joint, 0))
@@ -205,7 +211,7 @@ def smoothness(
         )
         low, high = frontier.interval(m, level=1 - SIZE)
         if not math.isfinite(low):
-            raise EstimationError("the effect less its straight drift has no variance; keep other leads")
+            raise EstimationError(message("the effect less its straight drift has no variance; keep other leads"))
     else:
         low, high = _extrapolated(coefficients, weight=weight, m=m)
     return Bounds(kind="smoothness", method=method, size=m, ci_low=low, ci_high=high)
@@ -219,7 +225,7 @@ def _extrapolated(coefficients: EventCoefficients, *, weight: Floats, m: float) 
     error = math.sqrt(max(float(combination @ coefficients.covariance @ combination), 0.0))
     errors = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", bends, coefficients.covariance, bends), 0))
     if not (error > 0 and (errors > 0).all()):
-        raise EstimationError("a change of slope has no variance; merge its periods or leave one out")
+        raise EstimationError(message("a change of slope has no variance; merge its periods or leave one out"))
     # in units of the effect's error: where the moment that slopes cannot bend both ways would be the larger one
     floor = -m * float(np.abs(load) @ errors) / (float(errors.max()) * error)
     ceiling = inference.critical_value(level=1 - FIRST_STEP)
@@ -371,28 +377,53 @@ def _breakdown(bounds: Callable[[float], Bounds], *, start: float) -> float | No
     return found
 
 
-def _sentence(m_bar: float | None, m: float | None, straight: Bounds, *, scale: float, unit: str) -> str:
+def _sentence(m_bar: float | None, m: float | None, straight: Bounds, *, scale: float, unit: str) -> Message:
     if m_bar is None:
-        return (
+        return message(
             "The interval includes zero even if the groups would have moved exactly alike, so there is no finding for "
             "a drift to undo."
         )
-    first = (
-        f"The sign of the effect stands as long as the groups did not drift apart after exposure by more than "
-        f"{m_bar:.2f} times the largest yearly step between them before it"
-        if math.isfinite(m_bar)
-        else "The sign of the effect stands whatever multiple of the largest yearly step before exposure is allowed"
+    if m is not None and math.isfinite(m):
+        return _both(m_bar, amount(scale * m, unit=unit))
+    first = message(
+        "The sign of the effect stands whatever multiple of the largest yearly step before exposure is allowed."
     )
-    if m is None:
-        low, high = scale * straight.ci_low, scale * straight.ci_high
-        return (
-            f"{first}. Had their drift before exposure gone on in a straight line, the interval would be {low:+.3g} to "
-            f"{high:+.3g} {unit}".rstrip()
-            + " and include zero."
+    if math.isfinite(m_bar):
+        first = message(
+            "The sign of the effect stands as long as the groups did not drift apart after exposure by more than "
+            "{m_bar:.2f} times the largest yearly step between them before it.",
+            m_bar=m_bar,
         )
-    if not math.isfinite(m):
-        return f"{first}. No bend in a straight drift that was tried undoes it."
-    return (
-        f"{first}; or, around a straight drift, as long as its slope did not bend by more than {scale * m:.2g} "
-        + (f"{unit} from one year to the next.").lstrip()
+    then = message("No bend in a straight drift that was tried undoes it.")
+    if m is None:
+        then = message(
+            "Had their drift before exposure gone on in a straight line, the interval would be {low:+.3g} to {high} "
+            "and include zero.",
+            low=scale * straight.ci_low,
+            high=message("{size:+.3g} {unit}", size=scale * straight.ci_high, unit=unit)
+            if unit
+            else message("{size:+.3g}", size=scale * straight.ci_high),
+        )
+    return message("{parts:sentences}", parts=[first, then])
+
+
+def _both(m_bar: float, bend: Message) -> Message:
+    if not math.isfinite(m_bar):
+        return message(
+            "The sign of the effect stands whatever multiple of the largest yearly step before exposure is allowed; "
+            "or, around a straight drift, as long as its slope did not bend by more than {bend} from one year to the "
+            "next.",
+            bend=bend,
+        )
+    return message(
+        "The sign of the effect stands as long as the groups did not drift apart after exposure by more than "
+        "{m_bar:.2f} times the largest yearly step between them before it; or, around a straight drift, as long as its "
+        "slope did not bend by more than {bend} from one year to the next.",
+        m_bar=m_bar,
+        bend=bend,
     )
+
+
+def amount(size: float, *, unit: str) -> Message:
+    """A size to two digits with its unit, if it has one."""
+    return message("{size:.2g} {unit}", size=size, unit=unit) if unit else message("{size:.2g}", size=size)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from wwc_research.atomic import write_text
+from wwc_research.messages import decoded, encoded
 
 KEPT: Final = 3  # states of code and data whose parts are kept, so that going back and forth costs nothing
 PACKAGES: Final = ("numpy", "pandas", "scipy", "statsmodels", "scikit-learn")
@@ -66,9 +67,9 @@ def read_part(path: Path) -> dict[str, Any] | None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # not UTF-8, or no JSON
         return None
-    return found if isinstance(found, dict) else None
+    return decoded(found) if isinstance(found, dict) else None
 
 
 def write_part(path: Path, values: Mapping[str, Any]) -> None:
-    """Write the part, whole or not at all."""
-    write_text(path, json.dumps(values, allow_nan=False) + "\n")
+    """Write the part, whole or not at all; messages keep their template and values."""
+    write_text(path, json.dumps(encoded(values), allow_nan=False) + "\n")

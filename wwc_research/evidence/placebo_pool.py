@@ -15,6 +15,7 @@ import pandas as pd
 
 from wwc_research.design.sample import Exclusion, Sample
 from wwc_research.errors import EstimationError
+from wwc_research.messages import message
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -95,17 +96,26 @@ class PlaceboPool:
         )
         exposed, pool = spans.loc[spans["cohort"].notna()], spans.loc[spans["cohort"].isna()]
         if not len(exposed):
-            raise EstimationError("sample: nobody is exposed, so there are no cohorts to deal to placebo units")
+            raise EstimationError(
+                message("sample: nobody is exposed, so there are no cohorts to deal to placebo units")
+            )
         if len(pool) < len(exposed) + FEWEST_LEFT:
             raise EstimationError(
-                f"sample: {len(exposed)} units are exposed and {len(pool)} never; placebo units need at least "
-                f"{len(exposed) + FEWEST_LEFT} units never exposed. Add comparison units."
+                message(
+                    "sample: {n_exposed} units are exposed and {n_never} never; placebo units need at least {fewest} "
+                    "units never exposed. Add comparison units.",
+                    n_exposed=len(exposed),
+                    n_never=len(pool),
+                    fewest=len(exposed) + FEWEST_LEFT,
+                )
             )
         first, last = (pool[name].to_numpy()[None, :] for name in ("first", "last"))
         cohorts = exposed["cohort"].to_numpy(float)
         seen_after = (exposed["last"].to_numpy() >= cohorts)[:, None]
         able = (first < cohorts[:, None] - sample.anticipation) & (~seen_after | (last >= cohorts[:, None]))
-        taken = Exclusion(reason="really exposed: no part of a placebo world", rows=int(real.sum()), units=len(exposed))
+        taken = Exclusion(
+            reason=message("really exposed: no part of a placebo world"), rows=int(real.sum()), units=len(exposed)
+        )
         rows = frame.loc[~real].reset_index(drop=True)
         unit = pool.index.get_indexer(rows["unit"]).astype(np.int64)
         if coded:
@@ -261,8 +271,11 @@ class _Deal:
         left = self.priority[(self.free & pool.able[place])[self.priority]]
         if not left.size:
             raise EstimationError(
-                f"no unit never exposed is left that was seen before and after {pool.cohorts[place]:.0f}; widen the "
-                "window or add comparison units"
+                message(
+                    "no unit never exposed is left that was seen before and after {cohort:.0f}; widen the window or "
+                    "add comparison units",
+                    cohort=pool.cohorts[place],
+                )
             )
         shared = self.is_served[pool.cluster[left]]
         nearest = np.lexsort((shared, _distances(pool.stratum[left], float(pool.strata[place]))))[0]

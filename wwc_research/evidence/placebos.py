@@ -24,6 +24,7 @@ from wwc_research.evidence.checks import Answer
 from wwc_research.evidence.evidence import Check
 from wwc_research.evidence.randomisation import Lottery, draw_lots
 from wwc_research.evidence.variations import Estimator, NotApplicable, Variation, Variations
+from wwc_research.messages import counted, message, said
 from wwc_research.panel.panel import Panel, PanelColumn
 
 YEARS_EARLY: Final = (2, 3)
@@ -148,7 +149,7 @@ def earlier(sample: Sample, *, years: int) -> Sample:
     """
     time, cohort = sample.frame["time"], sample.frame["cohort"]
     before = variants.without(
-        sample, time >= cohort - sample.anticipation, reason="real exposure, or the anticipation of it"
+        sample, time >= cohort - sample.anticipation, reason=message("real exposure, or the anticipation of it")
     )
     return _with_past(replace(before, frame=before.frame.assign(cohort=before.frame["cohort"] - years)))
 
@@ -165,11 +166,13 @@ def later_certified(
     """
     frame = sample.frame
     real = frame["cohort"].notna()
-    gone = Exclusion(reason="really exposed", rows=int(real.sum()), units=int(frame.loc[real, "unit"].nunique()))
+    gone = Exclusion(
+        reason=message("really exposed"), rows=int(real.sum()), units=int(frame.loc[real, "unit"].nunique())
+    )
     rest = frame.loc[~real].reset_index(drop=True)
     units = sorted(set(later) & set(rest["unit"]))
     if not units or not len(cohorts):
-        raise EstimationError("no unit of a later edition is in the sample before its award")
+        raise EstimationError(message("no unit of a later edition is in the sample before its award"))
     dealt = dict(
         zip(units, np.resize(generator.permutation(np.asarray(cohorts, dtype=float)), len(units)), strict=True)
     )
@@ -183,14 +186,14 @@ def _with_past(sample: Sample) -> Sample:
     first, last = (frame.groupby("unit")["time"].transform(end) for end in ("min", "max"))
     shown = (frame["cohort"] > first + sample.anticipation) & (frame["cohort"] <= last)
     return variants.without(
-        sample, frame["cohort"].notna() & ~shown, reason="no year before or after the pretended exposure"
+        sample, frame["cohort"].notna() & ~shown, reason=message("no year before or after the pretended exposure")
     )
 
 
 def _dates(design: Design, sample: Sample, *, judge: _Judge) -> list[Variation] | str:
     made = []
     for years in YEARS_EARLY:
-        title = f"Exposure pretended {years} years earlier"
+        title = counted("Exposure pretended {n} year earlier", "Exposure pretended {n} years earlier", n=years)
         made.append(
             _tried(
                 f"placebo_date_{years}",
@@ -203,8 +206,8 @@ def _dates(design: Design, sample: Sample, *, judge: _Judge) -> list[Variation] 
     return _rows(
         made,
         name="placebo_dates",
-        asks="Is anything found at dates before the real exposure?",
-        caveat="Only years before the real exposure are used.",
+        asks=message("Is anything found at dates before the real exposure?"),
+        caveat=message("Only years before the real exposure are used."),
         rule=judge.rule,
     )
 
@@ -212,7 +215,7 @@ def _dates(design: Design, sample: Sample, *, judge: _Judge) -> list[Variation] 
 def _outcomes(design: Design, panel: Panel, *, judge: _Judge) -> list[Variation] | str:
     columns = design.analysis.placebo_outcomes
     if not columns:
-        return "the plan names no placebo outcome for it"
+        return message("the plan names no placebo outcome for it")
     unknown = [name for name in columns if name not in panel.frame]
     if unknown:
         raise InputError(
@@ -225,7 +228,9 @@ def _outcomes(design: Design, panel: Panel, *, judge: _Judge) -> list[Variation]
         made.append(
             _tried(
                 f"placebo_{name}",
-                f"{panel.column(name).title}, among {'counties' if planned.analysis.unit == 'county' else 'places'}",
+                message("{title}, among counties", title=panel.column(name).title)
+                if planned.analysis.unit == "county"
+                else message("{title}, among places", title=panel.column(name).title),
                 of=planned.outcome,
                 sample=partial(planned.sample, panel),
                 judge=judge,
@@ -234,8 +239,8 @@ def _outcomes(design: Design, panel: Panel, *, judge: _Judge) -> list[Variation]
     return _rows(
         made,
         name="placebo_outcomes",
-        asks="Is anything found in what exposure cannot have moved so soon?",
-        caveat="Who lives in a place can move with long trends, so a difference here may be such a trend.",
+        asks=message("Is anything found in what exposure cannot have moved so soon?"),
+        caveat=message("Who lives in a place can move with long trends, so a difference here may be such a trend."),
         rule=judge.rule,
     )
 
@@ -258,7 +263,7 @@ def with_placebo_outcome(design: Design, panel: Panel, *, column: PanelColumn) -
         scale=100.0 if in_logs or is_share else 1.0,
         unit="percent" if in_logs else "percentage points" if is_share else column.unit,
         geography="county" if column.name + MAIN_COUNTY in panel.frame else "place",
-        coverage="the places for which the panel has it",
+        coverage=message("the places for which the panel has it"),
         gaps={},
     )
     measured = design.analysis.unit if column.name + MAIN_COUNTY in panel.frame else "place"
@@ -268,18 +273,21 @@ def with_placebo_outcome(design: Design, panel: Panel, *, column: PanelColumn) -
 
 def _cohorts(design: Design, panel: Panel, *, sample: Sample, judge: _Judge) -> list[Variation] | str:
     if not design.treatment.is_award:
-        return f"{design.treatment.title} is not awarded under editions of the Standard"
+        return message("{treatment} is not awarded under editions of the Standard", treatment=design.treatment.title)
     units = design.unit_years(panel).drop_duplicates("unit")
     later = units.loc[units["is_later_edition"].astype(bool), "unit"].tolist()
     if not later:
-        return "no unit was first awarded under another edition"
+        return message("no unit was first awarded under another edition")
     cohorts = sample.frame.drop_duplicates("unit")["cohort"].dropna().tolist()
     # against the never exposed alone, units awarded later are out of the sample altogether
     wider = design.with_analysis(comparison="not_yet").sample(panel) if sample.comparison == "never" else sample
     made = [
         _tried(
             "placebo_cohorts",
-            f"Units first awarded later, pretended exposed when the others were (median of {DEALS} deals of dates)",
+            message(
+                "Units first awarded later, pretended exposed when the others were (median of {deals} deals of dates)",
+                deals=DEALS,
+            ),
             of=design.outcome,
             sample=partial(
                 later_certified,
@@ -295,8 +303,10 @@ def _cohorts(design: Design, panel: Panel, *, sample: Sample, judge: _Judge) -> 
     return _rows(
         [_median(made)],
         name="placebo_cohorts",
-        asks="Did cities that were certified later move differently long before?",
-        caveat="Only years before their own award are used; a difference here is who applies, not what an award does.",
+        asks=message("Did cities that were certified later move differently long before?"),
+        caveat=message(
+            "Only years before their own award are used; a difference here is who applies, not what an award does."
+        ),
         rule=judge.rule,
     )
 
@@ -323,9 +333,9 @@ def _leads(design: Design, sample: Sample, *, headline: Estimate, judge: _Judge)
     return [
         Variation(
             name=f"lead_{-at}",
-            title=f"{-at} year{'s' * (at < -1)} before exposure",
+            title=counted("{n} year before exposure", "{n} years before exposure", n=-at),
             estimate=shown[at].as_dict() if at in shown else None,
-            failed="" if at in shown else "the headline has no such lead",
+            failed="" if at in shown else message("the headline has no such lead"),
             agrees={"passed": True, "failed": False}.get(check.result),
             check=check,
         )
@@ -344,7 +354,7 @@ def _tried(
     try:
         found, std_error, p_value = judge.judged(sample(), stream=name)
     except EstimationError as error:
-        return _Placebo(name=name, title=title, of=of, failed=str(error))
+        return _Placebo(name=name, title=title, of=of, failed=said(error))
     return _Placebo(name=name, title=title, of=of, estimate=found, std_error=std_error, p_value=p_value)
 
 

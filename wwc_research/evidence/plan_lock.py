@@ -18,6 +18,7 @@ from wwc_research import __version__
 from wwc_research.atomic import write_text
 from wwc_research.catalog import Plan
 from wwc_research.errors import DataError, Faults, listed
+from wwc_research.messages import Message, counted, message
 from wwc_research.sources.raw import list_tables
 from wwc_research.sources.tables import MANIFEST
 
@@ -31,6 +32,7 @@ _HEAD: Final = (
     "# longer fit, and the lock would be refused.",
 )
 _ABSENT: Final = object()
+_NO_VINTAGE: Final = message("none")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,21 +145,30 @@ class PlanStatus:
     locked_sha256: str
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Message:
         """One sentence for a page, followed by what the locked plan says had been known before."""
-        known = (
-            f' The plan itself says what was known by then: "{self.prior_knowledge}"' if self.prior_knowledge else ""
+        if not self.prior_knowledge:
+            return self._standing
+        known = message(
+            'The plan itself says what was known by then: "{prior_knowledge}"', prior_knowledge=self.prior_knowledge
         )
+        return message("{parts:sentences}", parts=[self._standing, known])
+
+    @property
+    def _standing(self) -> Message:
+        """How the run stands to the plan."""
         if self.state == "not_locked":
-            return (
-                "The plan of this run was never locked, so nothing shows that it was made before results were "
-                f"seen.{known}"
+            return message(
+                "The plan of this run was never locked, so nothing shows that it was made before results were seen."
             )
         if self.state == "follows":
-            return f"This run follows the plan that was locked on {self.date}.{known}"
-        number = len(self.deviations)
-        ways = "1 respect" if number == 1 else f"{number} respects"
-        return f"This run deviates in {ways} from the plan that was locked on {self.date}.{known}"
+            return message("This run follows the plan that was locked on {date}.", date=self.date)
+        return counted(
+            "This run deviates in {n} respect from the plan that was locked on {date}.",
+            "This run deviates in {n} respects from the plan that was locked on {date}.",
+            n=len(self.deviations),
+            date=self.date,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the sentence among them."""
@@ -297,7 +308,7 @@ def check(plan: Plan, *, lock: PlanLock | None, raw: Path, run: Run) -> PlanStat
             state="not_locked",
             date="",
             deviations=(),
-            notes=("Lock the plan with 'wwc-research plan lock' before results are looked at.",),
+            notes=(message("Lock the plan with 'wwc-research plan lock' before results are looked at."),),
             prior_knowledge=plan.prior_knowledge,
             plan_sha256=plan.sha256,
             locked_sha256="",
@@ -316,7 +327,7 @@ def check(plan: Plan, *, lock: PlanLock | None, raw: Path, run: Run) -> PlanStat
     )
 
 
-def _changed_settings(locked: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _changed_settings(locked: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Message]:
     """Every field of the plan that is not as it was locked, but for wording."""
     of_substance = [{k: v for k, v in plan.items() if k not in (*_WORDING, "analyses")} for plan in (locked, now)]
     yield from _changed(*of_substance)
@@ -338,18 +349,18 @@ def _changed_settings(locked: Mapping[str, Any], now: Mapping[str, Any]) -> Iter
 
 def _changed(
     locked: Mapping[str, Any], now: Mapping[str, Any], *, path: str = "", only: str | None = None
-) -> Iterator[str]:
+) -> Iterator[Message]:
     for key in dict.fromkeys([*locked, *now]) if only is None else (only,):
         name = f"{path}.{key}" if path else key
         was, is_now = locked.get(key, _ABSENT), now.get(key, _ABSENT)
         if isinstance(was, dict) and isinstance(is_now, dict):
             yield from _changed(was, is_now, path=name)
         elif was is _ABSENT:
-            yield f"{name}: not in the locked plan, now {_shown(is_now)}"
+            yield message("{name}: not in the locked plan, now {now}", name=name, now=_shown(is_now))
         elif is_now is _ABSENT:
-            yield f"{name}: locked {_shown(was)}, now removed"
+            yield message("{name}: locked {locked}, now removed", name=name, locked=_shown(was))
         elif _comparable(was) != _comparable(is_now):
-            yield f"{name}: locked {_shown(was)}, now {_shown(is_now)}"
+            yield message("{name}: locked {locked}, now {now}", name=name, locked=_shown(was), now=_shown(is_now))
 
 
 def _comparable(value: Any) -> Any:
@@ -367,18 +378,26 @@ def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _unplanned(locked: Mapping[str, Any], run: Run) -> Iterator[str]:
+def _unplanned(locked: Mapping[str, Any], run: Run) -> Iterator[Message]:
     """Treatment and outcomes of the run that the locked plan does not name."""
     planned = [locked.get("treatment"), *locked.get("treatments", [])]
     if run.treatment not in planned:
-        yield f"treatment {run.treatment}: not in the locked plan, which has {listed(dict.fromkeys(planned), limit=40)}"
+        yield message(
+            "treatment {name}: not in the locked plan, which has {planned}",
+            name=run.treatment,
+            planned=listed(dict.fromkeys(planned), limit=40),
+        )
     analyses = locked.get("analyses", {})
     for name in run.outcomes:
         if name not in analyses:
-            yield f"outcome {name}: not in the locked plan, which has {listed(analyses, limit=40)}"
+            yield message(
+                "outcome {name}: not in the locked plan, which has {planned}",
+                name=name,
+                planned=listed(analyses, limit=40),
+            )
 
 
-def _edited(locked: Mapping[str, Any], edits: Mapping[str, Any]) -> Iterator[str]:
+def _edited(locked: Mapping[str, Any], edits: Mapping[str, Any]) -> Iterator[Message]:
     """Settings of the run that were changed by hand."""
     for path, value in edits.items():
         planned: Any = locked
@@ -388,46 +407,69 @@ def _edited(locked: Mapping[str, Any], edits: Mapping[str, Any]) -> Iterator[str
             planned = locked.get("defaults", {}).get(path.rpartition(".")[2], _ABSENT)
         plain = json.loads(json.dumps(value, default=str))
         if planned is _ABSENT:
-            yield f"{path}: not in the locked plan, {_shown(plain)} in this run"
+            yield message("{name}: not in the locked plan, {now} in this run", name=path, now=_shown(plain))
         elif _comparable(planned) != _comparable(plain):
-            yield f"{path}: locked {_shown(planned)}, {_shown(plain)} in this run"
+            yield message(
+                "{name}: locked {locked}, {now} in this run", name=path, locked=_shown(planned), now=_shown(plain)
+            )
 
 
-def _changed_tables(lock: PlanLock, raw: Path) -> Iterator[str]:
+def _changed_tables(lock: PlanLock, raw: Path) -> Iterator[Message]:
     found = _tables(raw)
     for name in sorted({*lock.tables, *found}):
         was, is_now = lock.tables.get(name), found.get(name)
         if was is None and is_now is not None:
-            yield f"data table {name}{_vintage(is_now)}: added since the lock"
+            yield message("data table {table}: added since the lock", table=_named(name, is_now))
         elif was is not None and is_now is None:
-            yield f"data table {name}{_vintage(was)}: removed since the lock"
+            yield message("data table {table}: removed since the lock", table=_named(name, was))
         elif was is not None and is_now is not None and was.sha256 != is_now.sha256:
-            moved = "" if was.vintage == is_now.vintage else f", then {was.vintage or 'none'}"
-            yield f"data table {name}{_vintage(is_now, moved)}: changed since the lock"
+            table = _named(name, is_now)
+            if was.vintage != is_now.vintage:
+                table = message(
+                    "{name} (vintage {vintage}, then {earlier})",
+                    name=name,
+                    vintage=is_now.vintage or _NO_VINTAGE,
+                    earlier=was.vintage or _NO_VINTAGE,
+                )
+            yield message("data table {table}: changed since the lock", table=table)
 
 
-def _vintage(table: LockedTable, more: str = "") -> str:
-    return f" (vintage {table.vintage or 'none'}{more})" if table.vintage or more else ""
+def _named(name: str, table: LockedTable) -> str:
+    """The name of a table, with its vintage where it has one."""
+    return message("{name} (vintage {vintage})", name=name, vintage=table.vintage) if table.vintage else name
 
 
 def _notes(
     lock: PlanLock, plan: Plan, *, locked: Mapping[str, Any], now: Mapping[str, Any], run: Run, wording_only: bool
-) -> Iterator[str]:
+) -> Iterator[Message]:
     if plan.sha256 != lock.plan_sha256 and wording_only:
-        yield "The file of the plan is not the locked one, byte by byte; it differs in wording only."
+        yield message("The file of the plan is not the locked one, byte by byte; it differs in wording only.")
     for key in _WORDING:
         if locked.get(key) != now.get(key):
-            yield f"{key}: locked {_shown(locked.get(key))}, now {_shown(now.get(key))} (wording only)"
+            yield message(
+                "{name}: locked {locked}, now {now} (wording only)",
+                name=key,
+                locked=_shown(locked.get(key)),
+                now=_shown(now.get(key)),
+            )
     absent = [name for name in locked.get("analyses", {}) if name not in run.outcomes]
     if absent:
-        yield f"Outcomes of the locked plan that this run does not show: {listed(absent, limit=40)}."
+        yield message(
+            "Outcomes of the locked plan that this run does not show: {names}.", names=listed(absent, limit=40)
+        )
     if lock.version != __version__:
-        yield f"The plan was locked with version {lock.version} of this package; this run used {__version__}."
+        yield message(
+            "The plan was locked with version {locked} of this package; this run used {now}.",
+            locked=lock.version,
+            now=__version__,
+        )
     if lock.history:
-        before = ", ".join(item.date for item in lock.history)
-        yield (
-            f"This lock replaced {'an earlier one' if len(lock.history) == 1 else f'{len(lock.history)} earlier ones'} "
-            f"({before}). The reason given: {lock.reason}"
+        yield counted(
+            "This lock replaced an earlier one ({dates:list}). The reason given: {reason}",
+            "This lock replaced {n} earlier ones ({dates:list}). The reason given: {reason}",
+            n=len(lock.history),
+            dates=[item.date for item in lock.history],
+            reason=lock.reason,
         )
 
 

@@ -12,8 +12,9 @@ from typing import Any, Final
 from wwc_research.design.sample import Sample
 from wwc_research.estimators import estimate
 from wwc_research.estimators.estimate import Estimate
+from wwc_research.messages import message
 
-_PLAIN_ERRORS: Final = (
+_PLAIN_ERRORS: Final = message(
     "a cohort lies in one county, so leave-out errors do not exist; the plain ones, used instead, are too small"
 )
 

@@ -18,6 +18,8 @@ from scipy.optimize import brentq
 from wwc_research import inference
 from wwc_research.errors import EstimationError, InputError, listed
 from wwc_research.evidence.event_coefficients import EventCoefficients
+from wwc_research.evidence.parallel_trends import amount
+from wwc_research.messages import Message, counted, message
 
 Floats = npt.NDArray[np.float64]
 Pretest = Literal["individual", "joint"]
@@ -129,12 +131,14 @@ def pretrend_power(
     """
     weight = coefficients.weights(weights)
     test = _pretest(coefficients, pretest=pretest, size=size)
-    reason = test if isinstance(test, str) else ""
+    reason: str = test if isinstance(test, str) else ""
     alarm = None if isinstance(test, str) else test.power(0.0)
     if alarm is not None and alarm >= 0.5:
-        reason = (
-            f"With {coefficients.n_pre} leads looked at one by one, some lead is significant in {alarm:.0%} of samples "
-            "without any drift, so no drift is found half the time by this test; use the joint test."
+        reason = message(
+            "With {n_leads} leads looked at one by one, some lead is significant in {alarm:.0%} of samples without any "
+            "drift, so no drift is found half the time by this test; use the joint test.",
+            n_leads=coefficients.n_pre,
+            alarm=alarm,
         )
     if isinstance(test, str) or reason:
         return PretrendPower(
@@ -203,15 +207,17 @@ def _pretest(coefficients: EventCoefficients, *, pretest: Pretest, size: float) 
         raise InputError(f"size = {size}: the level of a test lies between 0 and 1/2")
     n_pre = coefficients.n_pre
     if n_pre == 0:
-        return (
-            f"There is no estimate before the base period {coefficients.base}, so no drift before exposure can be seen."
+        return message(
+            "There is no estimate before the base period {base}, so no drift before exposure can be seen.",
+            base=coefficients.base,
         )
     covariance = coefficients.covariance[:n_pre, :n_pre]
     spread = np.sqrt(np.diag(covariance))
     if np.linalg.eigvalsh(covariance / np.outer(spread, spread)).min() < 1e-11:
-        return (
-            f"The covariance of the {n_pre} leads is singular (more of them than clusters?), so what a test of them "
-            "can see is not known."
+        return message(
+            "The covariance of the {n_leads} leads is singular (more of them than clusters?), so what a test of them "
+            "can see is not known.",
+            n_leads=n_pre,
         )
     distances = np.array(coefficients.event_times[:n_pre], dtype=float) - coefficients.base
     kind = _Individual if pretest == "individual" else _Joint
@@ -304,14 +310,15 @@ def _slope(test: _Individual | _Joint, target: float) -> float:
     return found
 
 
-def _sentence(half: DriftSeen, mostly: DriftSeen, *, n_leads: int, scale: float, unit: str) -> str:
-    def shown(value: float) -> str:
-        return f"{abs(scale * value):.2g} {unit}".rstrip()
-
-    leads = "one year" if n_leads == 1 else f"{n_leads} years"
-    return (
-        f"Had the groups drifted apart in a straight line by {shown(half.slope)} a year, a test of the {leads} before "
-        f"exposure would have missed it every second time; by {shown(mostly.slope)} a year, one time in five. The "
-        f"first drift would put the estimate off by {shown(half.bias)} on average, and by "
-        f"{shown(half.bias_if_passed)} where the test finds nothing."
+def _sentence(half: DriftSeen, mostly: DriftSeen, *, n_leads: int, scale: float, unit: str) -> Message:
+    sizes = {"half": half.slope, "mostly": mostly.slope, "bias": half.bias, "bias_if_passed": half.bias_if_passed}
+    return counted(
+        "Had the groups drifted apart in a straight line by {half} a year, a test of the one year before exposure "
+        "would have missed it every second time; by {mostly} a year, one time in five. The first drift would put the "
+        "estimate off by {bias} on average, and by {bias_if_passed} where the test finds nothing.",
+        "Had the groups drifted apart in a straight line by {half} a year, a test of the {n} years before exposure "
+        "would have missed it every second time; by {mostly} a year, one time in five. The first drift would put the "
+        "estimate off by {bias} on average, and by {bias_if_passed} where the test finds nothing.",
+        n=n_leads,
+        **{name: amount(abs(scale * size), unit=unit) for name, size in sizes.items()},
     )

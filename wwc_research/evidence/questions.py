@@ -5,20 +5,22 @@ In: names. Out: `Question`s. Nothing heavy is imported here, so that a wrong nam
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from wwc_research import catalog
 from wwc_research.catalog import Plan
 from wwc_research.errors import InputError, WwcError
+from wwc_research.messages import Message, said
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
+    from multiprocessing.process import BaseProcess
 
 LOCK_FILE: Final = "plan.lock.toml"
 THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -67,12 +69,24 @@ def with_family(questions: Sequence[Question], *, plan: Plan) -> tuple[Question,
     return tuple(Question(treatment=treatment, outcome=name) for treatment in treatments for name in members)
 
 
-def _end_with_parent() -> None:
-    """Let this worker end once the process that started it is gone.
+class Pool(Protocol):
+    """Where units of work are done: processes of this machine, or the workers of a cluster."""
+
+    def submit(self, work: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
+        """Have `work(*arguments)` done somewhere; both must be picklable."""
+        ...
+
+
+def _start_worker() -> None:
+    """Let this worker end once the process that started it is gone, and leave Ctrl-C to that process.
 
     Workers wait for work on a pipe whose other end they hold themselves, so without this those of a killed run would
     stay for good.
     """
+    import multiprocessing
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
@@ -85,20 +99,36 @@ def _end_after(parent: BaseProcess) -> None:
 
 @contextmanager
 def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Processes of one thread each: sums of several threads would differ in their last digits."""
+    """Processes of one thread each: sums of several threads would differ in their last digits.
+
+    Where the block is left by an error or Ctrl-C, they are ended in the middle of their work.
+    """
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
     before = {name: os.environ.get(name) for name in THREADS}
+    others = set(multiprocessing.active_children())
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
         # spawn: a fork would copy the locks of threads that BLAS and Arrow have already started
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
-            yield pool
+        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker) as pool:
+            try:
+                yield pool
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for child in set(multiprocessing.active_children()) - others:
+                    child.terminate()
+                raise
     finally:
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def in_one_line(error: BaseException, *, root: Path) -> str:
-    """What went wrong, in one line and without the machine's paths."""
+    """What went wrong, in one line and without the machine's paths; a message stays one, to be translated."""
+    told = said(error)
+    if isinstance(error, WwcError) and isinstance(told, Message):
+        return told
     plain = str(error) if isinstance(error, WwcError) else f"{type(error).__name__}: {error}"
     return " ".join(plain.replace(f"{root}{os.sep}", "").split())

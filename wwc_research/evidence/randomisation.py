@@ -23,6 +23,7 @@ from wwc_research.catalog import Headline
 from wwc_research.design.sample import Sample
 from wwc_research.errors import EstimationError, Faults, InputError, listed
 from wwc_research.estimators.drawn_imputations import imputed_average, imputed_leads
+from wwc_research.messages import message
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -151,7 +152,9 @@ def draw_lots(
     real = np.concatenate([np.flatnonzero(cohorts == cohort) for cohort in _values(cohorts)])[None, :]
     cells = _GroupTime.of(sample, outcomes=outcomes, cohorts=cohorts, times=times, n_leads=n_leads)
     if not cells.after:
-        raise EstimationError("no cohort has a period before and after exposure, so nothing can be drawn by lot")
+        raise EstimationError(
+            message("no cohort has a period before and after exposure, so nothing can be drawn by lot")
+        )
     judged: _GroupTime | _Imputed = cells
     if estimator == "imputation":
         judged = _Imputed(
@@ -169,7 +172,7 @@ def draw_lots(
     by_lot = judged.averages(lots)
     placebo = by_lot[np.isfinite(by_lot)]
     if not placebo.size:
-        raise EstimationError("no assignment drawn by lot has an estimate; widen the window or the strata")
+        raise EstimationError(message("no assignment drawn by lot has an estimate; widen the window or the strata"))
     # spread and mean are those of the outcomes less the estimate: exposed units are among those drawn, and their
     # effect is not what units without exposure differ by
     spread = judged.less(estimate, real).averages(lots)

@@ -20,13 +20,14 @@ from wwc_research.catalog.evidence_rules import SensitivityRule
 from wwc_research.design.sample import Sample
 from wwc_research.errors import EstimationError, Faults, listed
 from wwc_research.estimators.drawn_imputations import imputed_average
+from wwc_research.messages import Message, counted, message
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Kind = Literal["dates", "missing", "hidden"]
 _NEVER: Final = np.inf
+_LITTLE: Final = 0.01  # smaller shares of rosters are said as less than this
 _LEFT_OUT: Final = -np.inf  # exposed at all times: such a unit is neither averaged nor compared with
-_NOUNS: Final = {"place": ("place", "places"), "county": ("county", "counties")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,17 +93,17 @@ class RosterErrors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Finding:
-    """What the rosters drawn are held against, and how it is said: unit of the sentences, singular and plural."""
+    """What the rosters drawn are held against, and how it is said: `unit` of the outcome, `place` or `county`."""
 
     estimate: float
     std_error: float
     n_exposed: int
     scale: float
     unit: str
-    nouns: tuple[str, str]
+    kind_of_unit: str
 
-    def between(self, low: float, high: float) -> str:
-        return f"between {self.scale * low:+.2f} and {self.scale * high:+.2f}"
+    def between(self, low: float, high: float) -> Message:
+        return message("between {low:+.2f} and {high:+.2f}", low=self.scale * low, high=self.scale * high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,14 +185,16 @@ def roster_errors(
     estimates = _estimator(sample, roster, estimator=estimator)
     estimate = float(estimates(roster.cohorts[None, :])[0])
     if not math.isfinite(estimate):
-        raise EstimationError("the roster as it is gives no estimate, so errors in it change nothing; widen the window")
+        raise EstimationError(
+            message("the roster as it is gives no estimate, so errors in it change nothing; widen the window")
+        )
     finding = _Finding(
         estimate=estimate,
         std_error=std_error,
         n_exposed=len(roster.exposed),
         scale=scale,
         unit=unit,
-        nouns=_NOUNS.get(str(sample.settings.get("unit")), ("unit", "units")),
+        kind_of_unit=str(sample.settings.get("unit", "")),
     )
     asked = [(kind, share) for kind in get_args(Kind) for share in rule.roster_shares]
     rows = []
@@ -375,44 +378,123 @@ def _row(drawn: Floats, *, kind: Kind, share: float, n_wrong: int, finding: _Fin
 
 def _sentence(
     kind: Kind, n_wrong: int, *, ends: tuple[float, float], shares: tuple[float, float], finding: _Finding
-) -> str:
-    was, are = ("was", "is") if n_wrong == 1 else ("were", "are")
-    one, many = finding.nouns
-    condition = {
-        "dates": f"With {n_wrong} of {finding.n_exposed} dates wrong by a year",
-        "missing": f"If {n_wrong} of {finding.n_exposed} exposed {many} {was} listed by mistake",
-        "hidden": f"If {n_wrong} more {one if n_wrong == 1 else many} {was} exposed and {are} hidden in the comparison",
-    }[kind]
+) -> Message:
+    condition = _condition(kind, n_wrong, finding=finding)
     flipped, crossed = shares
     if math.isnan(flipped):
-        return f"{condition}, there would be no estimate."
-    text = f"{condition}, the estimate would lie {finding.between(*ends)} {finding.unit} in 9 of 10 rosters drawn; "
-    text += f"{_part(flipped)} would change its sign"
-    if math.isfinite(crossed):
-        text += f", {_part(crossed)} would move it across the line between chance and more"
-    return f"{text}."
+        return message("{condition}, there would be no estimate.", condition=condition)
+    told = {
+        "condition": condition,
+        "low": finding.scale * ends[0],
+        "high": finding.scale * ends[1],
+        "unit": finding.unit,
+        "flipped": _flipped(flipped),
+    }
+    if not math.isfinite(crossed):
+        return message(
+            "{condition}, the estimate would lie between {low:+.2f} and {high:+.2f} {unit} in 9 of 10 rosters drawn; "
+            "{flipped}.",
+            **told,
+        )
+    return message(
+        "{condition}, the estimate would lie between {low:+.2f} and {high:+.2f} {unit} in 9 of 10 rosters drawn; "
+        "{flipped}, {crossed}.",
+        crossed=_crossed(crossed),
+        **told,
+    )
 
 
-def _overall(rows: Sequence[RosterError], *, finding: _Finding) -> str:
+def _condition(kind: Kind, n_wrong: int, *, finding: _Finding) -> Message:
+    n_exposed = finding.n_exposed
+    if kind == "dates":
+        return message("With {n} of {n_exposed} dates wrong by a year", n=n_wrong, n_exposed=n_exposed)
+    # one template for each kind of unit: other languages inflect more than the noun
+    if kind == "missing":
+        if finding.kind_of_unit == "place":
+            return counted(
+                "If {n} of {n_exposed} exposed places was listed by mistake",
+                "If {n} of {n_exposed} exposed places were listed by mistake",
+                n=n_wrong,
+                n_exposed=n_exposed,
+            )
+        if finding.kind_of_unit == "county":
+            return counted(
+                "If {n} of {n_exposed} exposed counties was listed by mistake",
+                "If {n} of {n_exposed} exposed counties were listed by mistake",
+                n=n_wrong,
+                n_exposed=n_exposed,
+            )
+        return counted(
+            "If {n} of {n_exposed} exposed units was listed by mistake",
+            "If {n} of {n_exposed} exposed units were listed by mistake",
+            n=n_wrong,
+            n_exposed=n_exposed,
+        )
+    if finding.kind_of_unit == "place":
+        return counted(
+            "If {n} more place was exposed and is hidden in the comparison",
+            "If {n} more places were exposed and are hidden in the comparison",
+            n=n_wrong,
+        )
+    if finding.kind_of_unit == "county":
+        return counted(
+            "If {n} more county was exposed and is hidden in the comparison",
+            "If {n} more counties were exposed and are hidden in the comparison",
+            n=n_wrong,
+        )
+    return counted(
+        "If {n} more unit was exposed and is hidden in the comparison",
+        "If {n} more units were exposed and are hidden in the comparison",
+        n=n_wrong,
+    )
+
+
+def _flipped(share: float) -> Message:
+    if share in (0, 1):
+        return message("all would change its sign") if share else message("none would change its sign")
+    if share < _LITTLE:
+        return message("under {share:.0%} would change its sign", share=_LITTLE)
+    return message("{share:.0%} would change its sign", share=share)
+
+
+def _crossed(share: float) -> Message:
+    if share in (0, 1):
+        return (
+            message("all would move it across the line between chance and more")
+            if share
+            else message("none would move it across the line between chance and more")
+        )
+    if share < _LITTLE:
+        return message("under {share:.0%} would move it across the line between chance and more", share=_LITTLE)
+    return message("{share:.0%} would move it across the line between chance and more", share=share)
+
+
+def _overall(rows: Sequence[RosterError], *, finding: _Finding) -> Message:
     """One sentence on the middle share of the plan; the rows' own where a kind has no estimate."""
     shares = sorted({row.share for row in rows})
     by_kind = {row.kind: row for row in rows if row.share == shares[len(shares) // 2]}
     if any(math.isnan(row.mean) for row in by_kind.values()):
-        return " ".join(row.sentence for row in by_kind.values())
-    ranges = {kind: finding.between(row.low, row.high) for kind, row in by_kind.items()}
-    wrong = by_kind["dates"].n_wrong
+        return message("{parts:sentences}", parts=[row.sentence for row in by_kind.values()])
     most = max(row.sign_changed_share for row in by_kind.values())
-    return (
-        f"The estimate is {finding.scale * finding.estimate:+.2f} {finding.unit}; with {wrong} of {finding.n_exposed} "
-        f"dates wrong by a year it would lie {ranges['dates']} in 9 of 10 rosters drawn, with as many exposed "
-        f"{finding.nouns[1]} listed by mistake {ranges['missing']}, with as many hidden in the comparison "
-        f"{ranges['hidden']}, and its sign would change in {'at most ' * (0.01 <= most < 1)}{_part(most)} of "
-        "them."
+    return message(
+        "The estimate is {estimate:+.2f} {unit}; with {n} of {n_exposed} dates wrong by a year it would lie {dates} in "
+        "9 of 10 rosters drawn, with as many of the exposed listed by mistake {missing}, with as many hidden in the "
+        "comparison {hidden}, and its sign would change in {most}.",
+        estimate=finding.scale * finding.estimate,
+        unit=finding.unit,
+        n=by_kind["dates"].n_wrong,
+        n_exposed=finding.n_exposed,
+        most=_of_them(most),
+        **{kind: finding.between(row.low, row.high) for kind, row in by_kind.items()},
     )
 
 
-def _part(share: float) -> str:
-    return "none" if share == 0 else "all" if share == 1 else "under 1 %" if share < 0.01 else f"{100 * share:.0f} %"
+def _of_them(share: float) -> Message:
+    if share in (0, 1):
+        return message("all of them") if share else message("none of them")
+    if share < _LITTLE:
+        return message("under {share:.0%} of them", share=_LITTLE)
+    return message("at most {share:.0%} of them", share=share)
 
 
 def _plain(value: Any) -> Any:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,13 +26,28 @@ from wwc_research.evidence.evidence import Evidence
 from wwc_research.evidence.judging import judge
 from wwc_research.evidence.panels import uncorrected_path
 from wwc_research.evidence.parts import Parts, read_part, write_part
-from wwc_research.evidence.questions import LOCK_FILE, Question, in_one_line, with_family, workers
+from wwc_research.evidence.questions import LOCK_FILE, Pool, Question, in_one_line, with_family, workers
 from wwc_research.evidence.randomisation import read_draws, write_draws
 from wwc_research.evidence.specifications import specification_curve
+from wwc_research.messages import decoded, encoded, said
 from wwc_research.panel.panel import Panel
+from wwc_research.sources import raw
 
 CONCLUSION: Final = "conclusion"
 NOT_MADE: Final = "not_made"  # in place of a part: why the data do not allow it
+# Seconds of one core that a part of the shipped plan took for broadband when it was measured in November 2026, for the
+# time left that a run announces: only their ratios matter
+CURVE_SECONDS: Final = 9.0
+CONCLUSION_SECONDS: Final = 13.0
+DRAW_SECONDS: Final[Mapping[str, float]] = {
+    "imputation": 0.031,
+    "callaway_santanna": 0.033,
+    "two_way_fe": 0.017,
+    "event_study": 0.040,
+    "random_trends": 0.019,
+    "panel_matching": 0.061,
+    "synthetic_did": 0.544,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +81,12 @@ class Setting:
     @property
     def panel(self) -> Panel:
         """The panel of the run."""
-        return _panel(self.panel_path)
+        return _panel(self.panel_path, self.parts.state)
+
+    @property
+    def uncorrected(self) -> Panel | None:
+        """The panel with the figures as published, where there is one."""
+        return _panel(self.uncorrected_path, self.parts.state) if self.uncorrected_path.exists() else None
 
 
 @cache
@@ -73,8 +94,9 @@ def _plan(text: str, file: str) -> Plan:
     return catalog.read_plan(text, file=file)
 
 
-@cache
-def _panel(path: Path) -> Panel:
+@lru_cache(maxsize=4)
+def _panel(path: Path, state: str) -> Panel:
+    """The panel at `path`; `state` tells panels apart that a worker of a cluster reads there one after another."""
     return Panel.read(path)
 
 
@@ -98,9 +120,19 @@ def setting_of(root: Path, *, panel_path: Path, plan: Plan, data_hash: str) -> S
     )
 
 
-def steps(questions: Sequence[Question], *, plan: Plan) -> int:
-    """How often `answer` ticks."""
-    return len(with_family(questions, plan=plan)) * (1 + len(_preparations(plan)))
+def steps(questions: Sequence[Question], *, setting: Setting) -> dict[str, float]:
+    """The parts that `answer` has still to work, by the name it ticks them with: seconds of one core, roughly."""
+    left: dict[str, float] = {}
+    for question in with_family(questions, plan=setting.plan):
+        if _is_concluded(_conclusion_path(question, setting)):
+            continue
+        left |= {_step(question, part.name): part.seconds for part in _missing(question, setting)}
+        left[_step(question, CONCLUSION)] = CONCLUSION_SECONDS
+    return left
+
+
+def _step(question: Question, part: str) -> str:
+    return f"{question.name}: {part}"
 
 
 def answer(
@@ -110,6 +142,7 @@ def answer(
     jobs: int,
     root: Path,
     tick: Callable[[str], None] = lambda _: None,
+    pool: Pool | None = None,
 ) -> Answers:
     """Evidence for every question and its family, judged together; what was done before is read, not done again.
 
@@ -118,10 +151,12 @@ def answer(
     root
         Left out of what failures say.
     tick
-        Called after each finished part with its name; `steps` says how many there are.
+        Called with the name of each of `steps` when it is finished, or cannot be done any more.
+    pool
+        Where the parts are worked; without one, `jobs` processes of this machine.
     """
     asked = with_family(questions, plan=setting.plan)
-    failed = _work(asked, setting=setting, jobs=jobs, root=root, tick=tick)
+    failed = _work(asked, setting=setting, jobs=jobs, root=root, tick=tick, pool=pool)
     kept = [question for question in asked if question not in failed]
     found = [_concluded(question, setting) for question in kept]
     judged = judge([item.evidence for item in found], draws=[item.draws for item in found], plan=setting.plan)
@@ -133,37 +168,62 @@ def answer(
 
 
 def _work(
-    asked: Sequence[Question], *, setting: Setting, jobs: int, root: Path, tick: Callable[[str], None]
+    asked: Sequence[Question],
+    *,
+    setting: Setting,
+    jobs: int,
+    root: Path,
+    tick: Callable[[str], None],
+    pool: Pool | None,
 ) -> dict[Question, str]:
-    """Every part of every question; what went wrong with each question that failed."""
+    """Every missing part of every question; what went wrong with each question that failed."""
     failed: dict[Question, str] = {}
-    parts = _preparations(setting.plan)
-    left = dict.fromkeys(asked, len(parts))
-    with workers(jobs) as pool:
+    todo = {
+        question: _missing(question, setting)
+        for question in asked
+        if not _is_concluded(_conclusion_path(question, setting))
+    }
+    if not todo:
+        return failed
+    left = {question: len(parts) for question, parts in todo.items()}
+    with workers(jobs) if pool is None else nullcontext(pool) as chosen:
         waiting: dict[Future[None], tuple[Question, str]] = {
-            pool.submit(_prepare, question, part, setting): (question, part.name)
-            for part in parts
-            for question in asked
+            chosen.submit(_prepare, question, part, setting): (question, part.name)
+            for part in _preparations(setting.plan)  # of all questions, the long ones first
+            for question, parts in todo.items()
+            if part in parts
         }
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                question, name = waiting.pop(future)
-                tick(f"{question.name}: {name}")
-                error = future.exception()
-                if error is not None:
-                    failed.setdefault(question, in_one_line(error, root=root))
-                left[question] -= name != CONCLUSION
-                if name == CONCLUSION or left[question]:
-                    continue
+        ready = [question for question, count in left.items() if not count]
+        while waiting or ready:
+            for question in ready:
                 if question not in failed:
                     try:
-                        waiting[pool.submit(_conclude, question, setting)] = (question, CONCLUSION)
+                        waiting[chosen.submit(_conclude, question, setting)] = (question, CONCLUSION)
                         continue
                     except BrokenExecutor as error:  # a worker was killed, and the others with it
                         failed[question] = in_one_line(error, root=root)
-                tick(f"{question.name}: {CONCLUSION}")
+                tick(_step(question, CONCLUSION))
+            ready = []
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                question, name = waiting.pop(future)
+                tick(_step(question, name))
+                ended_by = _error_of(future)
+                if ended_by is not None:
+                    failed.setdefault(question, in_one_line(ended_by, root=root))
+                if name != CONCLUSION:
+                    left[question] -= 1
+                    if not left[question]:
+                        ready.append(question)
     return failed
+
+
+def _error_of(future: Future[None]) -> BaseException | None:
+    """What ended the work; a cluster that goes away cancels what it was given."""
+    try:
+        return future.exception()
+    except CancelledError as error:
+        return error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +233,13 @@ class _Preparation:
     name: str
     draws: WorkUnit | None = None
 
+    @property
+    def seconds(self) -> float:
+        """Of one core, roughly."""
+        if self.draws is None:
+            return CURVE_SECONDS
+        return self.draws.draws * DRAW_SECONDS.get(self.draws.estimator, max(DRAW_SECONDS.values()))
+
 
 def _preparations(plan: Plan) -> list[_Preparation]:
     """Parts of one question, the long ones first, so that no worker is left with one at the end."""
@@ -181,6 +248,11 @@ def _preparations(plan: Plan) -> list[_Preparation]:
         for unit in calibration_units(plan.calibration)
     ]
     return [_Preparation(name="specification curve"), *calibration]
+
+
+def _missing(question: Question, setting: Setting) -> list[_Preparation]:
+    """The parts that are not there, or not whole."""
+    return [part for part in _preparations(setting.plan) if read_part(_path(question, part, setting)) is None]
 
 
 def _path(question: Question, part: _Preparation, setting: Setting) -> Path:
@@ -203,15 +275,12 @@ def _conclusion_path(question: Question, setting: Setting) -> Path:
 
 
 def _prepare(question: Question, part: _Preparation, setting: Setting) -> None:
-    """Work one part (in a worker), unless it is there already; one that the data do not allow is kept as its reason."""
-    path = _path(question, part, setting)
-    if read_part(path) is not None:
-        return
+    """Work one part (in a worker) and keep it; one that the data do not allow is kept as its reason."""
     try:
         values = _worked(question, part, setting)
     except EstimationError as error:
-        values = {NOT_MADE: str(error)}
-    write_part(path, values)
+        values = {NOT_MADE: said(error)}
+    write_part(_path(question, part, setting), encoded(values))
 
 
 def _worked(question: Question, part: _Preparation, setting: Setting) -> dict[str, Any]:
@@ -223,7 +292,7 @@ def _worked(question: Question, part: _Preparation, setting: Setting) -> dict[st
         )
         return curve.as_dict()
     chunk = run_chunk(
-        _sample(question, setting.plan_text, setting.plan_file, setting.panel_path),
+        _sample(question, setting),
         unit=part.draws,
         seed=plan.seed,
         effect=design.analysis.minimum_effect_of_interest,
@@ -232,26 +301,23 @@ def _worked(question: Question, part: _Preparation, setting: Setting) -> dict[st
     return chunk.as_dict()
 
 
-@cache
-def _sample(question: Question, plan_text: str, plan_file: str, panel_path: Path) -> Sample:
+@lru_cache(maxsize=64)
+def _sample(question: Question, setting: Setting) -> Sample:
     """The planned sample, made once a worker."""
-    plan = _plan(plan_text, plan_file)
-    design = planned_design(outcome=question.outcome, treatment=question.treatment, plan=plan)
-    return design.sample(_panel(panel_path))
+    design = planned_design(outcome=question.outcome, treatment=question.treatment, plan=setting.plan)
+    return design.sample(setting.panel)
 
 
 def _conclude(question: Question, setting: Setting) -> None:
-    """Assemble the evidence from its parts (in a worker) and keep it with its lots, unless it is there already."""
-    path = _conclusion_path(question, setting)
-    if _is_concluded(path):
-        return
-    plan = setting.plan
+    """Assemble the evidence from its parts (in a worker) and keep it with its lots."""
+    path, plan = _conclusion_path(question, setting), setting.plan
     parts = [(part, _read(question, part, setting)) for part in _preparations(plan)]
     kept = [(part, values) for part, values in parts if NOT_MADE not in values]
     prepared = Prepared(
         chunks=tuple(Chunk.from_dict(values) for part, values in kept if part.draws is not None),
         curve=next((values for part, values in kept if part.draws is None), None),
-        uncorrected=_panel(setting.uncorrected_path) if setting.uncorrected_path.exists() else None,
+        uncorrected=setting.uncorrected,
+        events=raw.read_table(setting.raw, "certification/events"),
         failed={
             "specifications" if part.draws is None else "calibration": values[NOT_MADE]
             for part, values in parts
@@ -278,7 +344,8 @@ def _read(question: Question, part: _Preparation, setting: Setting) -> dict[str,
     found = read_part(_path(question, part, setting))
     if found is None:
         raise DataError(f"{question.name}: the part {part.name!r} is gone; run again, and it is made anew")
-    return found
+    values: dict[str, Any] = decoded(found)
+    return values
 
 
 def _concluded(question: Question, setting: Setting) -> Assembled:

@@ -23,6 +23,7 @@ from wwc_research.evidence.alternatives import Comparison
 from wwc_research.evidence.parallel_trends import EventCoefficients
 from wwc_research.evidence.randomisation import Lottery
 from wwc_research.evidence.roster_errors import roster_errors
+from wwc_research.messages import message, said
 from wwc_research.panel.panel import Panel
 
 LARGEST_BREAKDOWN = 1024.0  # where the search for it ends
@@ -70,7 +71,7 @@ def sensitivity(
         try:
             found[name] = way()
         except (EstimationError, InputError) as error:
-            found[name] = {"failed": str(error)}
+            found[name] = {"failed": said(error)}
     return found
 
 
@@ -94,9 +95,9 @@ def _coefficients(sample: Sample, lottery: Lottery) -> EventCoefficients:
             time += step
     places = [place for place, time in enumerate(lottery.event_times) if time in kept]
     if not any(lottery.event_times[place] > base for place in places):
-        raise EstimationError("no period after exposure has an estimate, so there is no effect to bound")
+        raise EstimationError(message("no period after exposure has an estimate, so there is no effect to bound"))
     if not np.isfinite(lottery.event_covariance).all():
-        raise EstimationError("too few lots have an estimate at every event time for their covariance")
+        raise EstimationError(message("too few lots have an estimate at every event time for their covariance"))
     return EventCoefficients(
         estimates=lottery.event_estimates[places],
         covariance=lottery.event_covariance[np.ix_(places, places)],
@@ -146,7 +147,7 @@ def _pretrend_power(sample: Sample, lottery: Lottery, *, scale: float, unit: str
 
 def _hidden_bias(compared: Comparison | None) -> dict[str, Any]:
     if compared is None:
-        raise EstimationError("there is no matched comparison to bound")
+        raise EstimationError(message("there is no matched comparison to bound"))
     cluster = "cluster" if compared.frame["cluster"].nunique() < len(compared.frame) else None
     return hidden_bias.from_matches(compared.frame, compared.matches, outcome="outcome", cluster=cluster).as_dict()
 

@@ -14,6 +14,7 @@ from scipy.optimize import minimize_scalar
 
 from wwc_research import inference
 from wwc_research.errors import EstimationError
+from wwc_research.messages import message
 
 Floats = npt.NDArray[np.float64]
 
@@ -121,8 +122,10 @@ def _lasso_path(gram: Floats, target: Floats) -> Floats:
     spread = np.sqrt(np.diag(gram))
     if not (spread > 0).all() or np.linalg.eigvalsh(gram / np.outer(spread, spread)).min() < 1e-11:
         raise EstimationError(
-            "the covariance of the leads is singular (more of them than clusters?), so no shortest interval exists; "
-            "keep fewer leads"
+            message(
+                "the covariance of the leads is singular (more of them than clusters?), so no shortest interval "
+                "exists; keep fewer leads"
+            )
         )
     penalty = float(np.abs(target).max())
     active = [int(np.abs(target).argmax())]
@@ -153,4 +156,4 @@ def _lasso_path(gram: Floats, target: Floats) -> Floats:
             sign[place] = mark
         else:
             active.remove(place)
-    raise EstimationError("the frontier of bias against error could not be followed; keep fewer leads")
+    raise EstimationError(message("the frontier of bias against error could not be followed; keep fewer leads"))

@@ -37,19 +37,25 @@ from wwc_research.estimators.drawn_imputations import imputed_average
 from wwc_research.estimators.drawn_two_way import two_way_coefficients
 from wwc_research.estimators.precision import precision_weighted
 from wwc_research.estimators.rows import Rows, read_rows
+from wwc_research.messages import message, said
 from wwc_research.panel.panel import Panel
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 ALL_EDITIONS: Final = ("v1", "v2", "v3")
 PANDEMIC, START = (2020, 2021), 2014
-NO_COVARIATES = "covariates: the plan names none for this outcome"
-MEASURED_LATE = "covariates: measured in or after the first exposure, which may have moved them"
-NOT_AWARDS = "cohorts: only awards have editions and a roster with sources"
-NO_ERRORS = "precision weights: the source publishes no standard errors for every figure"
-ONE_COMPARISON = "two-way fixed effects compares all rows with all, whichever comparison is asked for"
-NOT_PANDEMIC = "window: it has neither 2020 nor 2021"
-LATE_START = f"window: it starts in {START} or later as planned"
+NO_COVARIATES = message("covariates: the plan names none for this outcome")
+MEASURED_LATE = message("covariates: measured in or after the first exposure, which may have moved them")
+NOT_AWARDS = message("cohorts: only awards have editions and a roster with sources")
+NO_ERRORS = message("precision weights: the source publishes no standard errors for every figure")
+ONE_COMPARISON = message("two-way fixed effects compares all rows with all, whichever comparison is asked for")
+NOT_PANDEMIC = message("window: it has neither 2020 nor 2021")
+LATE_START = message("window: it starts in {year} or later as planned", year=START)
+_OUTSIDE: Final = {
+    "plan": message("outside the planned window"),
+    "without_2020_2021": message("in 2020 or 2021"),
+    "from_2014": message("before {year}", year=START),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +149,7 @@ def specification_part(
                 continue
             found = _tried(asked, design=design, lots=lots)
         except EstimationError as error:
-            found = Tried(choices=choices, failed=str(error), fingerprint=f"failed {choices}")
+            found = Tried(choices=choices, failed=said(error), fingerprint=f"failed {choices}")
         tried[found.fingerprint] = found
     return SpecificationPart(tried=tuple(tried.values()), skipped=dict(skipped), duplicates=duplicates)
 
@@ -296,12 +302,16 @@ def _designed(design: Design, choices: Choices) -> Design:
 def _windowed(sample: Sample, window: SpecWindow) -> Sample:
     time = sample.frame["time"]
     drop = {"plan": time < 0, "without_2020_2021": time.isin(PANDEMIC), "from_2014": time < START}[window]
-    kept = without(sample, drop, reason=f"outside the window {window.replace('_', ' ')}")
+    kept = without(sample, drop, reason=_OUTSIDE[window])
     if sample.comparison == "not_yet":
         return kept
     # estimators leave them out too, but only after weights and covariates have been measured over them
     late = kept.frame["cohort"] > kept.frame["time"].max()
-    return without(kept, late, reason="first exposed after the last period, and only the never exposed are compared")
+    return without(
+        kept,
+        late,
+        reason=message("first exposed after the last period, and only the never exposed are compared"),
+    )
 
 
 def _with_traits(sample: Sample, table: pd.DataFrame) -> Sample:
@@ -309,7 +319,7 @@ def _with_traits(sample: Sample, table: pd.DataFrame) -> Sample:
     position, units = pd.factorize(sample.frame["unit"])
     lacking = table.reindex(units).isna().any(axis=1).to_numpy()
     drop = pd.Series(lacking[position], index=sample.frame.index)
-    kept = without(sample, drop, reason="no baseline figure of a covariate")
+    kept = without(sample, drop, reason=message("no baseline figure of a covariate"))
     position, units = pd.factorize(kept.frame["unit"])
     present = table.reindex(units)
     scaled = (present - present.mean()) / present.std(ddof=0)

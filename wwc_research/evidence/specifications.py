@@ -26,6 +26,7 @@ from wwc_research.evidence.specification_parts import (
     specification_part,
     specification_units,
 )
+from wwc_research.messages import Message, message
 from wwc_research.panel.panel import Panel
 
 __all__ = [
@@ -122,21 +123,31 @@ class JointTest:
     band: tuple[tuple[float, float, float, float], ...]
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Message:
         """What the test says, for a page."""
         if not math.isfinite(self.median_p_value):
-            return "The specifications could not be tested together: none has an estimate under the drawn assignments."
-        left_out = (
-            f" {self.n_left_out} more cannot be computed for many draws and are no part of this test."
-            if self.n_left_out
-            else ""
-        )
-        return (
-            f"Had chance alone chosen the exposed, the {self.n_specifications} specifications tested together would "
-            f"have a middle estimate at least as far from what is usual in {_percent(self.median_p_value)} of "
-            f"{self.draws} draws, and as large a share of unusual estimates in {_percent(self.share_p_value)} of "
-            f"them.{left_out}"
-        )
+            return message(
+                "The specifications could not be tested together: none has an estimate under the drawn assignments."
+            )
+        parts = [
+            message(
+                "Had chance alone chosen the exposed, the {n_specifications} specifications tested together would have "
+                "a middle estimate at least as far from what is usual in {median_share:.1%} of {draws} draws, and as "
+                "large a share of unusual estimates in {beyond_share:.1%} of them.",
+                n_specifications=self.n_specifications,
+                median_share=self.median_p_value,
+                draws=self.draws,
+                beyond_share=self.share_p_value,
+            )
+        ]
+        if self.n_left_out:
+            parts.append(
+                message(
+                    "{n_left_out} more cannot be computed for many draws and are no part of this test.",
+                    n_left_out=self.n_left_out,
+                )
+            )
+        return message("{parts:sentences}", parts=parts)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON; undefined numbers are null."""
@@ -224,27 +235,28 @@ class SpecificationCurve:
         }
 
     @property
-    def sentence(self) -> str:
+    def sentence(self) -> Message:
         """How many specifications agree, for a page."""
         shown = self.estimated
         planned = [item for item in shown if item.choices == self.headline]
         positive = sum(item.estimate > 0 for item in shown)
         clear = [item for item in shown if item.p_value < self.size]
         up = sum(item.estimate > 0 for item in clear)
-        said = f"Of {len(shown)} defensible specifications {positive} have a positive estimate"
+        told: dict[str, Any] = {"up": up, "down": len(clear) - up, "size": self.size}
         if planned:
             same = positive if planned[0].estimate > 0 else len(shown) - positive
-            said = f"Of {len(shown)} defensible specifications {same} have the sign of the planned one"
-        mechanical = sum(item.is_mechanical for item in shown)
-        flagged = (
-            f" In {mechanical} of them awards count that had a good outcome as a condition: they are partly mechanical."
-            if mechanical
-            else ""
-        )
-        return (
-            f"{said}; by their usual standard errors {up} are significantly positive and {len(clear) - up} "
-            f"significantly negative at the {100 * self.size:g} % level, whatever the number tried.{flagged}"
-        )
+            agreement = message(
+                "Of {n_specifications} defensible specifications {same} have the sign of the planned one",
+                n_specifications=len(shown),
+                same=same,
+            )
+        else:
+            agreement = message(
+                "Of {n_specifications} defensible specifications {positive} have a positive estimate",
+                n_specifications=len(shown),
+                positive=positive,
+            )
+        return _told(agreement, mechanical=sum(item.is_mechanical for item in shown), **told)
 
 
 def specification_curve(
@@ -294,13 +306,51 @@ def centred(curve: Mapping[str, Any], *, estimator: str) -> dict[str, Any]:
         return {**curve, "headline_row": None, "share_same_sign": None}
     sign = math.copysign(1, rows[place][at["estimate"]])
     same = sum(math.copysign(1, row[at["estimate"]]) == sign for row in rows)
-    tail = str(curve["sentence"]).split("; ", 1)[1]
+    clear = [row[at["estimate"]] > 0 for row in rows if _below(row[at["p_value"]], curve["size"])]
+    agreement = message(
+        "Of {n_specifications} defensible specifications {same} have the sign of this page's headline",
+        n_specifications=len(rows),
+        same=same,
+    )
     return {
         **curve,
         "headline_row": place,
         "share_same_sign": _short(same / len(rows)),
-        "sentence": f"Of {len(rows)} defensible specifications {same} have the sign of this page's headline; {tail}",
+        "sentence": _told(
+            agreement,
+            up=sum(clear),
+            down=len(clear) - sum(clear),
+            size=curve["size"],
+            mechanical=curve["n_mechanical"],
+        ),
     }
+
+
+def _below(p_value: float | None, size: float) -> bool:
+    return p_value is not None and p_value < size
+
+
+def _told(agreement: Message, *, up: int, down: int, size: float, mechanical: int) -> Message:
+    """How many agree in sign, how many are significant by themselves, and how many are partly mechanical."""
+    parts = [
+        message(
+            "{agreement}; by their usual standard errors {up} are significantly positive and {down} significantly "
+            "negative at the {percent:g} % level, whatever the number tried.",
+            agreement=agreement,
+            up=up,
+            down=down,
+            percent=100 * size,
+        )
+    ]
+    if mechanical:
+        parts.append(
+            message(
+                "In {mechanical} of them awards count that had a good outcome as a condition: they are partly "
+                "mechanical.",
+                mechanical=mechanical,
+            )
+        )
+    return message("{parts:sentences}", parts=parts)
 
 
 def joined_curve(
@@ -325,8 +375,12 @@ def joined_curve(
     every = list(tried.values())
     if all(item.failed for item in every):
         raise EstimationError(
-            f"{design.outcome.name} by {design.treatment.name}: no specification has an estimate; the first said: "
-            f"{every[0].failed if every else 'nothing was asked'}"
+            message(
+                "{outcome} by {treatment}: no specification has an estimate; the first said: {why}",
+                outcome=design.outcome.name,
+                treatment=design.treatment.name,
+                why=every[0].failed if every else message("nothing was asked"),
+            )
         )
     tested = [item for item in every if _is_tested(item)]
     drawn = np.column_stack([item.drawn for item in tested]) if tested else np.zeros((1 + rule.draws, 0))
@@ -445,10 +499,6 @@ def _band(placebo: Floats) -> tuple[tuple[float, float, float, float], ...]:
     low, middle, high = np.quantile(sorted_curves, [0.025, 0.5, 0.975], axis=1)
     rows = zip(shares.tolist(), low.tolist(), middle.tolist(), high.tolist(), strict=True)
     return tuple((share, below, centre, above) for share, below, centre, above in rows)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
 
 
 def _short(value: float) -> float | None:

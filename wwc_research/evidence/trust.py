@@ -18,9 +18,10 @@ from wwc_research.estimators.few_clusters import SmallSample, small_sample_rule
 from wwc_research.estimators.leverage import effective_clusters
 from wwc_research.estimators.permutation import Level, permutation_test
 from wwc_research.estimators.rows import coded_rows
+from wwc_research.messages import message
 
 LOTS_BY_RULE: Final = 199  # drawn where the rule asks for lots and the user says nothing
-_MIXED: Final = (
+_MIXED: Final = message(
     "Units of one cluster differ in exposure, so lots over single units would ignore what they share: bias-reduced "
     "errors by cluster, with Satterthwaite degrees of freedom, are trusted where the estimator offers them "
     "(std_errors = cr2)."
@@ -51,7 +52,8 @@ def inference_allowed(sample: Sample) -> SmallSample:
         n_treated=int(np.unique(rows.cluster[exposed]).size), n_clusters=rows.n_clusters, effective=effective
     )
     if rule.method == "randomisation" and _can_be_dealt(sample) is None:
-        return replace(rule, method="cr2", alongside=None, why=f"{rule.why.split('. ')[0]}. {_MIXED}")
+        why = message("{counts}. {mixed}", counts=rule.counts, mixed=_MIXED)
+        return replace(rule, method="cr2", alongside=None, why=why)
     return rule
 
 

@@ -18,18 +18,19 @@ from wwc_research.design import variants
 from wwc_research.design.design import Design
 from wwc_research.design.rings import ring
 from wwc_research.design.sample import Sample
-from wwc_research.errors import EstimationError, listed
+from wwc_research.errors import EstimationError
 from wwc_research.estimators.estimate import Estimate
 from wwc_research.evidence import checks, trust
 from wwc_research.evidence.checks import Answer
 from wwc_research.evidence.evidence import Check
+from wwc_research.messages import message, said
 from wwc_research.panel.panel import Panel
 from wwc_research.sources.corrections import load_corrections
 
 RINGS_KM: Final = ((0.0, 25.0), (25.0, 50.0), (50.0, 100.0))
 SAME_YEAR: Final = 13
 NEXT_YEAR: Final = 1
-MECHANICAL: Final = (
+MECHANICAL: Final = message(
     "Since V3 a good figure of this kind is a condition of the award, so a difference under V3 is partly mechanical."
 )
 Estimator = Callable[[Sample], Estimate]
@@ -170,7 +171,7 @@ def variations(
             continue
         made = _made(asked, setting, estimate=estimate)
         if made is None:
-            absent.append(NotApplicable(name=name, reason="it changes no row of this sample"))
+            absent.append(NotApplicable(name=name, reason=message("it changes no row of this sample")))
             continue
         found += _compared(asked, made, setting, headline=headline, judged_std_error=judged_std_error, rule=rule)
     around = _rings(setting, estimate=estimate, rule=rule)
@@ -191,7 +192,7 @@ def _made(question: _Question, setting: _Setting, *, estimate: Estimator) -> lis
             varied = way.sample()
             made.append(estimate(varied))
         except EstimationError as error:
-            made.append(str(error))
+            made.append(said(error))
         else:
             changed.append(not varied.frame.reset_index(drop=True).equals(same))
     return made if any(changed) or not changed else None
@@ -254,7 +255,7 @@ def _one_cohort(setting: _Setting) -> _Question | str:
     ways = tuple(
         _Way(
             name=f"without_{cohort:.0f}",
-            title=f"Without the units first exposed in {cohort:.0f}",
+            title=message("Without the units first exposed in {cohort:.0f}", cohort=cohort),
             sample=partial(variants.without_cohort, setting.sample, cohort),
         )
         for cohort in cohorts
@@ -265,74 +266,82 @@ def _one_cohort(setting: _Setting) -> _Question | str:
 def _donut(setting: _Setting) -> _Question | str:
     way = _Way(
         name="donut",
-        title="Without the year of exposure and the year before",
+        title=message("Without the year of exposure and the year before"),
         sample=lambda: variants.donut(setting.sample),
     )
-    return _Question(name="donut", asks="Does the estimate hang on the years next to exposure?", ways=(way,))
+    return _Question(name="donut", asks=message("Does the estimate hang on the years next to exposure?"), ways=(way,))
 
 
 def _exposure_rule(setting: _Setting) -> _Question | str:
     ways = (
         _Way(
             name="same_year",
-            title="Exposed from the calendar year of the date, whatever the month",
+            title=message("Exposed from the calendar year of the date, whatever the month"),
             sample=setting.changed(exposure_month=SAME_YEAR),
         ),
         _Way(
             name="next_year",
-            title="Exposed always from the year after the date",
+            title=message("Exposed always from the year after the date"),
             sample=setting.changed(exposure_month=NEXT_YEAR),
         ),
     )
-    return _Question(name="exposure_rule", asks="Does it matter from which year exposure is counted?", ways=ways)
+    return _Question(
+        name="exposure_rule", asks=message("Does it matter from which year exposure is counted?"), ways=ways
+    )
 
 
 def _sure_rows(setting: _Setting) -> _Question | str:
     if not setting.design.treatment.is_award:
-        return f"{setting.design.treatment.title}: dates do not come from a roster of awards"
+        return message(
+            "{treatment}: dates do not come from a roster of awards", treatment=setting.design.treatment.title
+        )
     way = _Way(
         name="source_only",
-        title="Only awards documented by a source of their own",
+        title=message("Only awards documented by a source of their own"),
         sample=setting.changed(roster="source_only"),
     )
-    return _Question(name="sure_rows", asks="Does the estimate hang on awards that are not sure?", ways=(way,))
+    return _Question(name="sure_rows", asks=message("Does the estimate hang on awards that are not sure?"), ways=(way,))
 
 
 def _undated(setting: _Setting) -> _Question | str:
     way = _Way(
         name="with_undated",
-        title="Exposed places without a date as comparison",
+        title=message("Exposed places without a date as comparison"),
         sample=setting.changed(undated="comparison"),
     )
     return _Question(
         name="undated",
-        asks="Does it matter that exposed places without a date are left out?",
+        asks=message("Does it matter that exposed places without a date are left out?"),
         ways=(way,),
-        caveat="Those places are exposed in truth, so this estimate is wrong on purpose.",
+        caveat=message("Those places are exposed in truth, so this estimate is wrong on purpose."),
     )
 
 
 def _later_editions(setting: _Setting) -> _Question | str:
     design = setting.design
     if not design.treatment.is_award:
-        return f"{design.treatment.title} is not awarded under editions of the Standard"
+        return message("{treatment} is not awarded under editions of the Standard", treatment=design.treatment.title)
     planned = design.analysis.editions
     if "v3" in planned:
-        return "first awards under V3 count in the headline already"
+        return message("first awards under V3 count in the headline already")
     every = (*planned, "v3")
-    said = listed([edition.upper() for edition in every])
+    names = [edition.upper() for edition in every]
     ways = (
         _Way(
             name="v3_only",
-            title="First awards under V3 alone",
+            title=message("First awards under V3 alone"),
             sample=setting.planned(editions=("v3",)),
             new_units=True,
         ),
-        _Way(name="with_v3", title=f"First awards under {said}", sample=setting.planned(editions=every)),
+        _Way(
+            name="with_v3",
+            title=message("First awards under {editions:list}", editions=names),
+            sample=setting.planned(editions=every),
+        ),
     )
     return _Question(
         name="later_editions",
-        asks="Do cities first certified under V3 give the same answer?",
+        asks=message("Do cities first certified under V3 give the same answer?"),
         ways=ways,
         caveat=MECHANICAL if design.outcome.is_award_condition else "",
     )
@@ -342,56 +351,58 @@ def _corrections(setting: _Setting) -> _Question | str:
     design = setting.design
     touched = {variable for entry in load_corrections().values() for variable in entry["variables"]}
     if design.outcome.variable not in touched:
-        return f"no declared correction touches {design.outcome.variable}"
+        return message("no declared correction touches {variable}", variable=design.outcome.variable)
     if setting.uncorrected is None:
-        return "the panel without corrections was not given"
+        return message("the panel without corrections was not given")
     published = setting.uncorrected
     way = _Way(
         name="as_published",
-        title="Figures as published, without the declared corrections",
+        title=message("Figures as published, without the declared corrections"),
         sample=lambda: design.sample(published),
     )
-    return _Question(name="corrections", asks="Does the estimate hang on the declared corrections?", ways=(way,))
+    return _Question(
+        name="corrections", asks=message("Does the estimate hang on the declared corrections?"), ways=(way,)
+    )
 
 
 def _counties(setting: _Setting) -> _Question | str:
     if setting.design.analysis.unit == "county":
-        return "counties are the units already"
+        return message("counties are the units already")
     way = _Way(
         name="by_county",
-        title="Places collapsed to their counties",
+        title=message("Places collapsed to their counties"),
         sample=lambda: variants.by_county(setting.sample),
     )
     return _Question(
         name="by_county",
-        asks="Does the answer hold for counties instead of places?",
+        asks=message("Does the answer hold for counties instead of places?"),
         ways=(way,),
-        caveat="Unexposed places of the same county dilute it.",
+        caveat=message("Unexposed places of the same county dilute it."),
     )
 
 
 def _people(setting: _Setting) -> _Question | str:
     way = _Way(
         name="population",
-        title="Units weighted by their population",
+        title=message("Units weighted by their population"),
         sample=lambda: variants.weighted_by_people(setting.sample),
     )
-    return _Question(name="population", asks="Does it matter whether large units count more?", ways=(way,))
+    return _Question(name="population", asks=message("Does it matter whether large units count more?"), ways=(way,))
 
 
 def _neighbours(setting: _Setting) -> _Question | str:
     if setting.design.analysis.unit == "county":
-        return "counties are compared, and every place of one is in it"
+        return message("counties are compared, and every place of one is in it")
     units = setting.units
     exposed = units["cohort"].notna() | units["is_undated"].astype(bool)
     counties = set(units.loc[exposed, "cluster"])
     way = _Way(
         name="without_neighbours",
-        title="Without comparison places that have an exposed place in their county",
+        title=message("Without comparison places that have an exposed place in their county"),
         sample=lambda: variants.without_neighbours(setting.sample, counties),
     )
     return _Question(
-        name="neighbours_out", asks="Does the comparison hang on neighbours of exposed places?", ways=(way,)
+        name="neighbours_out", asks=message("Does the comparison hang on neighbours of exposed places?"), ways=(way,)
     )
 
 
@@ -412,10 +423,10 @@ _QUESTIONS: Final[dict[str, Callable[[_Setting], _Question | str]]] = {
 def _rings(setting: _Setting, *, estimate: Estimator, rule: VerdictRule) -> list[Variation] | str:
     """Effect of an exposed place nearby on units never exposed, ring by ring, against units far from all."""
     if "latitude" not in setting.sample.frame:
-        return "the units have no coordinates"
+        return message("the units have no coordinates")
     made: list[tuple[str, str, Estimate | str, Answer]] = []
     for inner, outer in RINGS_KM:
-        title = f"{inner:g} to {outer:g} km"
+        title = message("{inner:g} to {outer:g} km", inner=inner, outer=outer)
         result, p_value = _around(setting, inner, outer, estimate=estimate, rule=rule)
         answer = Answer(title=title)
         if not isinstance(result, str):
@@ -426,7 +437,7 @@ def _rings(setting: _Setting, *, estimate: Estimator, rule: VerdictRule) -> list
     return [
         Variation(
             name=name,
-            title=f"Units never exposed, nearest exposed place {title} away",
+            title=message("Units never exposed, nearest exposed place {distance} away", distance=title),
             estimate=None if isinstance(result, str) else result.as_dict(),
             failed=result if isinstance(result, str) else "",
             agrees=answer.p_value >= rule.size if math.isfinite(answer.p_value) else None,
@@ -445,7 +456,7 @@ def _around(
         sample = ring(setting.sample, setting.units, inner_km=inner, outer_km=outer, far_km=far)
         found = estimate(sample)
     except EstimationError as error:
-        return str(error), math.nan
+        return said(error), math.nan
     allowed = trust.inference_allowed(sample)
     few = min(allowed.n_treated, allowed.effective) < rule.minimum_treated_clusters
     return found, math.nan if few else found.p_value

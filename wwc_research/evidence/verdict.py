@@ -8,6 +8,7 @@ from __future__ import annotations
 from wwc_research.catalog import Outcome, VerdictRule
 from wwc_research.evidence.evidence import Cause, Check, Evidence, Verdict, VerdictCode
 from wwc_research.evidence.grade import grade
+from wwc_research.messages import message
 
 
 def decide(evidence: Evidence, *, outcome: Outcome, rule: VerdictRule) -> Verdict:
@@ -28,17 +29,20 @@ def decide(evidence: Evidence, *, outcome: Outcome, rule: VerdictRule) -> Verdic
 def _decision(evidence: Evidence, *, outcome: Outcome, rule: VerdictRule) -> tuple[VerdictCode, tuple[str, ...], Cause]:
     values = evidence.judged
     if evidence.headline.estimate is None or values.get("std_error") is None:
-        reason = evidence.headline.failed or "There is no standard error."
+        reason = evidence.headline.failed or message("There is no standard error.")
         return "cannot_tell", (reason,), "unreliable"
     corrected = evidence.family_p_value
     if corrected is not None and corrected < rule.size:
         stopped = _stopped(evidence, rule.difference_gates)
         if stopped:
-            reasons = ("A difference appears but does not pass every check.", *stopped)
+            reasons = (message("A difference appears but does not pass every check."), *stopped)
             return "cannot_tell", reasons, "unreliable"
         better = (values["estimate"] > 0) == (outcome.direction == "higher")
         because = (
-            "The difference passes every check that the plan lets decide, and the correction for all questions asked.",
+            message(
+                "The difference passes every check that the plan lets decide, and the correction for all questions "
+                "asked."
+            ),
             *_doubts(evidence),
         )
         return "improvement" if better else "harm", because, ""
@@ -47,26 +51,28 @@ def _decision(evidence: Evidence, *, outcome: Outcome, rule: VerdictRule) -> tup
         return "cannot_tell", stopped, "unreliable"
     limit = evidence.minimum_effect_of_interest
     if -limit < values["ci_low"] and values["ci_high"] < limit:
-        because = ("The whole interval lies within the smallest effect of interest, on both sides.",)
+        because = (message("The whole interval lies within the smallest effect of interest, on both sides."),)
         return "no_effect_larger", because, ""
     if values["ci_low"] <= 0 <= values["ci_high"]:
-        because = ("The interval includes no effect, and effects large enough to matter as well.",)
+        because = (message("The interval includes no effect, and effects large enough to matter as well."),)
     else:
-        because = ("The difference is significant by itself, but not once corrected for all questions asked.",)
+        because = (message("The difference is significant by itself, but not once corrected for all questions asked."),)
     return "cannot_tell", because, "imprecise"
 
 
 def _doubts(evidence: Evidence) -> tuple[str, ...]:
     """Which checks that do not decide were failed."""
     failed = [check.asks for check in evidence.checks if check.result == "failed"]
-    return (f"Checks that do not decide and were failed: {' '.join(failed)}",) if failed else ()
+    if not failed:
+        return ()
+    return (message("Checks that do not decide and were failed: {checks:sentences}", checks=failed),)
 
 
 def _stopped(evidence: Evidence, gates: tuple[str, ...]) -> tuple[str, ...]:
     """What each gate that is not passed says; a gate that was never put counts as not passed."""
     checks: dict[str, Check] = {check.name: check for check in evidence.checks}
     return tuple(
-        checks[name].sentence if name in checks else f"The check {name!r} of the plan was not made."
+        checks[name].sentence if name in checks else message("The check '{name}' of the plan was not made.", name=name)
         for name in gates
         if name not in evidence.not_applicable and (name not in checks or checks[name].result != "passed")
     )

@@ -17,6 +17,7 @@ from scipy import optimize
 from wwc_research.design.sample import Sample
 from wwc_research.errors import EstimationError, Faults, listed
 from wwc_research.estimators import linear
+from wwc_research.messages import message
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -236,7 +237,10 @@ def estimate_components(sample: Sample) -> Components:
     never = everyone.chosen(~np.isfinite(everyone.cohorts) & enough)
     if len(never.units) < 3:
         raise EstimationError(
-            f"{len(never.units)} comparison units have three figures or more; a world needs three such units to be made"
+            message(
+                "{n_units} comparison units have three figures or more; a world needs three such units to be made",
+                n_units=len(never.units),
+            )
         )
     within, years = _two_way(never)
     shared = _shared_variance(within, never.clusters)
@@ -389,8 +393,13 @@ def _dealt(skeleton: _Skeleton, *, anticipation: int, odds: Floats, generator: n
         able = np.flatnonzero((skeleton.strata == stratum) & (first < held.min() - anticipation))
         if len(able) < len(held):
             raise EstimationError(
-                f"a stratum has {len(held)} exposed units and only {len(able)} units with a figure before "
-                f"{held.min() - anticipation:.0f}; use fewer strata"
+                message(
+                    "a stratum has {n_exposed} exposed units and only {n_able} units with a figure before "
+                    "{first:.0f}; use fewer strata",
+                    n_exposed=len(held),
+                    n_able=len(able),
+                    first=held.min() - anticipation,
+                )
             )
         chosen = able[np.argsort(-ranks[able])[: len(held)]]
         cohorts[chosen] = generator.permutation(held)

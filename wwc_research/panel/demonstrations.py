@@ -17,6 +17,7 @@ from wwc_research import catalog
 from wwc_research.catalog.editions import OutcomeRequirement
 from wwc_research.catalog.thresholds import Threshold, candidates_for, threshold
 from wwc_research.errors import Faults, InputError, listed
+from wwc_research.messages import Message, message
 from wwc_research.panel.panel import Panel
 from wwc_research.sources.places import NoMatch, Places
 from wwc_research.standard import demonstration
@@ -239,16 +240,23 @@ def describe_outcomes(
             "and more; there are no figures to judge"
         )
     rows = demonstrations(panel, reading=reading, outcomes=outcomes, rules=rules, place_ids=[match.place_id])
-    rows["sentence"] = [_sentence(row, panel=panel, rules=rules) for row in rows.to_dict("records")]
+    sentences = [_sentence(row, panel=panel, rules=rules) for row in rows.to_dict("records")]
+    rows["sentence"] = pd.Series(
+        sentences, index=rows.index, dtype=object
+    )  # text columns would lose what can be translated
     label = places.name(match.place_id)
-    lines = [f"{label} ({match.place_id})"]
+    lines: list[str] = [f"{label} ({match.place_id})"]
     for outcome, group in rows.groupby("outcome", sort=False):
-        lines.append(f"{catalog.outcome(str(outcome)).title}:")
-        lines += [f"  {row['reading']}: {row['sentence']}" for row in group.to_dict("records")]
+        lines.append(message("{outcome}:", outcome=catalog.outcome(str(outcome)).title))
+        lines += [
+            message("  {reading}: {sentence}", reading=_READINGS[row["reading"]], sentence=row["sentence"])
+            for row in group.to_dict("records")
+        ]
     lines += _summary(rows, at_least=at_least, rules=rules)
     return Description(place_id=match.place_id, city=label, lines=tuple(lines), rows=rows)
 
 
+_LEAST_P = 0.001  # smaller p-values are said as below this
 _COLUMNS = (
     "place_id", "label", "outcome", "measure", "reading", "verdict", "reason", "year_from", "year_to", "value_from",
     "value_to", "std_error_from", "std_error_to", "is_given_error", "covered_share", "change", "std_error_change",
@@ -412,145 +420,258 @@ def _untold(rows: pd.DataFrame, where: pd.Series, reason: str) -> None:
     rows.loc[where, ["z", "p_value"]] = np.nan
 
 
+_READINGS: dict[str, Message] = {"progress": message("progress"), "standard": message("standard")}
+_VERDICTS: dict[str, Message] = {
+    demonstration.DEMONSTRATED: message("demonstrated"),
+    demonstration.NOT_DEMONSTRATED: message("not demonstrated"),
+    CANNOT_TELL: message("cannot tell"),
+}
 _WHY = {
-    "no sampling error": "the sampling error of this figure is not known, and a change or level without one cannot be "
-    "told from noise; give a standard error to judge it",
-    "the figure covers other people": "the two years cover different shares of the city's people",
-    "one year only": "there is a figure for one year only",
-    "nominal dollars": "dollars are nominal, so the change holds inflation",
-    "overlapping windows": "the two five-year windows share years, so the figures are not independent",
+    "no sampling error": message(
+        "the sampling error of this figure is not known, and a change or level without one cannot be told from noise; "
+        "give a standard error to judge it"
+    ),
+    "the figure covers other people": message("the two years cover different shares of the city's people"),
+    "one year only": message("there is a figure for one year only"),
+    "nominal dollars": message("dollars are nominal, so the change holds inflation"),
+    "overlapping windows": message("the two five-year windows share years, so the figures are not independent"),
 }
 
 
-def _sentence(row: dict[str, Any], *, panel: Panel, rules: OutcomeRules) -> str:
+def _sentence(row: dict[str, Any], *, panel: Panel, rules: OutcomeRules) -> Message:
     """The verdict with its numbers in words."""
     column = panel.column(row["measure"])
-    title, measure = f"{column.title}{_whose(row, geography=column.geography)}", row["measure"]
+    title = _whose(row, title=column.title, geography=column.geography)
     outcome = catalog.outcome(row["outcome"])
     if row["reason"] == "no figure":
-        return f"cannot tell. {title}: {_absence(row, panel=panel, gaps=outcome.gaps)}."
+        why = _absence(row, panel=panel, gaps=outcome.gaps)
+        return message("cannot tell. {title}: {why}.", title=title, why=why)
     if row["reading"] == "progress" and row["reason"] != "one year only":
         figures = _change_text(row, unit=column.unit)
     else:
         figures = _level_text(row, unit=column.unit)
     if row["reason"] == "no threshold":
-        names = [f"{entry.name} ({entry.value:g})" for entry in candidates_for(measure)]
-        offer = f"; candidates: {listed(names)}" if names else ""
-        return f"cannot tell. {title}: {figures}; no threshold was chosen{offer}."
+        names = [
+            message("{name} ({value:g})", name=entry.name, value=entry.value)
+            for entry in candidates_for(row["measure"])
+        ]
+        if not names:
+            return message("cannot tell. {title}: {figures}; no threshold was chosen.", title=title, figures=figures)
+        return message(
+            "cannot tell. {title}: {figures}; no threshold was chosen; candidates: {names}.",
+            title=title,
+            figures=figures,
+            names=listed(names),
+        )
     if row["verdict"] == CANNOT_TELL:
-        return f"cannot tell. {title}: {figures}; {_WHY[row['reason']]}."
-    return f"{row['verdict']}. {title}: {figures}; {_grounds(row, unit=column.unit, rules=rules)}."
+        return message("cannot tell. {title}: {figures}; {why}.", title=title, figures=figures, why=_WHY[row["reason"]])
+    return message(
+        "{verdict}. {title}: {figures}; {grounds}.",
+        verdict=_VERDICTS[row["verdict"]],
+        title=title,
+        figures=figures,
+        grounds=_grounds(row, unit=column.unit, rules=rules),
+    )
 
 
-def _whose(row: dict[str, Any], *, geography: str) -> str:
-    """Says where a figure is not the city's own, and how many of its people it covers."""
+def _whose(row: dict[str, Any], *, title: str, geography: str) -> str:
+    """The title, saying where a figure is not the city's own, and how many of its people it covers."""
     if geography == "place":
-        return ""
+        return title
     covered = row["covered_share"]
-    partly = f", covering {covered:.0%} of the city's people" if covered < 0.995 else ""
-    return f" (from the {'county' if geography == 'county' else 'microdata areas'}{partly})"
+    if covered < 0.995:
+        told = {"title": title, "covered": covered}
+        if geography == "county":
+            return message("{title} (from the county, covering {covered:.0%} of the city's people)", **told)
+        return message("{title} (from the microdata areas, covering {covered:.0%} of the city's people)", **told)
+    if geography == "county":
+        return message("{title} (from the county)", title=title)
+    return message("{title} (from the microdata areas)", title=title)
 
 
-def _absence(row: dict[str, Any], *, panel: Panel, gaps: Mapping[str, str]) -> str:
+def _absence(row: dict[str, Any], *, panel: Panel, gaps: Mapping[str, str]) -> Message:
     years = [row["year_from"], row["year_to"]] if row["reading"] == "progress" else [row["year_to"]]
     known = [int(year) for year in years if not pd.isna(year)]
     if not known:
-        return "the panel has no figure for this city"
+        return message("the panel has no figure for this city")
     if row["reading"] == "progress":
         values = {int(row[f"year_{end}"]): row[f"value_{end}"] for end in ("from", "to")}
         known = [year for year, value in values.items() if math.isnan(value)]
     elif not pd.isna(row["year_from"]):
-        return f"the mean of {int(row['year_from'])} to {known[0]} needs a figure for each of these years"
-    own = panel.frame.loc[panel.frame["place_id"].eq(row["place_id"]) & panel.frame[row["measure"]].notna(), "year"]
-    there = f"there are figures for {int(own.min())} to {int(own.max())}" if len(own) else "there are none at all"
-    why = "".join(f" ({year}: {gaps[str(year)]})" for year in known if str(year) in gaps)
-    return f"no usable figure for {listed(known)}{why}; {there}"
-
-
-def _change_text(row: dict[str, Any], *, unit: str) -> str:
-    ends = [
-        f"{_figure(row[f'value_{end}'], unit)} in {row[f'year_{end}']}{_error(row[f'std_error_{end}'], unit)}"
-        for end in ("from", "to")
-    ]
-    return f"{ends[0]}, {ends[1]}, a change of {_difference(row['change'], unit)}"
-
-
-def _level_text(row: dict[str, Any], *, unit: str) -> str:
-    many = row["reading"] == "standard" and not pd.isna(row["year_from"])
-    when = f"on average over {row['year_from']} to {row['year_to']}" if many else f"in {row['year_to']}"
-    return f"{_figure(row['value_to'], unit)} {when}{_error(row['std_error_to'], unit)}"
-
-
-def _grounds(row: dict[str, Any], *, unit: str, rules: OutcomeRules) -> str:
-    given = ", with the standard error that was given" if row["is_given_error"] else ""
-    exact = row["std_error_change"] == 0 or (row["reading"] == "standard" and row["std_error_to"] == 0)
-    test = f"z = {row['z']:.2f}, one-sided p {_p_text(row['p_value'])}{given}"
-    if exact:
-        test = "the figures were taken as exact, as asked"
-    if row["reading"] == "standard":
-        entry = threshold(row["threshold_name"]) if row["threshold_name"] else None
-        named = f" ({entry.title}{_not_yet(entry, row['year_to'])})" if entry else ""
-        limit = f"{_figure(row['threshold'], unit)}{named}"
-        side = "clears" if row["verdict"] == demonstration.DEMONSTRATED else "does not clear"
-        near = ", although the figure itself does" if side == "does not clear" and row["z"] > 0 else ""
-        return (
-            f"its {rules.confidence:.0%} one-sided bound of {_figure(row['bound'], unit)} {side} the threshold of "
-            f"{limit}{near}; {test}"
+        return message(
+            "the mean of {first} to {last} needs a figure for each of these years",
+            first=int(row["year_from"]),
+            last=known[0],
         )
+    own = panel.frame.loc[panel.frame["place_id"].eq(row["place_id"]) & panel.frame[row["measure"]].notna(), "year"]
+    why = [message("{year}: {why}", year=year, why=gaps[str(year)]) for year in known if str(year) in gaps]
+    without = message("{years:list} ({why:semicolons})", years=known, why=why) if why else listed(known)
+    if not len(own):
+        return message("no usable figure for {years}; there are none at all", years=without)
+    return message(
+        "no usable figure for {years}; there are figures for {first} to {last}",
+        years=without,
+        first=int(own.min()),
+        last=int(own.max()),
+    )
+
+
+def _change_text(row: dict[str, Any], *, unit: str) -> Message:
+    before, after = (
+        _with_error(
+            _figure(row[f"value_{end}"], unit),
+            when=message("in {year}", year=int(row[f"year_{end}"])),
+            std_error=row[f"std_error_{end}"],
+            unit=unit,
+        )
+        for end in ("from", "to")
+    )
+    change = _difference(row["change"], unit)
+    return message("{before}, {after}, a change of {change}", before=before, after=after, change=change)
+
+
+def _level_text(row: dict[str, Any], *, unit: str) -> Message:
+    when = message("in {year}", year=int(row["year_to"]))
+    if row["reading"] == "standard" and not pd.isna(row["year_from"]):
+        when = message("on average over {first} to {last}", first=int(row["year_from"]), last=int(row["year_to"]))
+    return _with_error(_figure(row["value_to"], unit), when=when, std_error=row["std_error_to"], unit=unit)
+
+
+def _with_error(figure: Message, *, when: Message, std_error: float, unit: str) -> Message:
+    if math.isnan(std_error):
+        return message("{figure} {when}", figure=figure, when=when)
+    if std_error == 0:
+        return message("{figure} {when} (taken as exact)", figure=figure, when=when)
+    if unit == "share":
+        points = 100 * std_error
+        return message("{figure} {when} (standard error {points:.1f} points)", figure=figure, when=when, points=points)
+    return message("{figure} {when} (standard error {error:.2f})", figure=figure, when=when, error=std_error)
+
+
+def _grounds(row: dict[str, Any], *, unit: str, rules: OutcomeRules) -> Message:
+    exact = row["std_error_change"] == 0 or (row["reading"] == "standard" and row["std_error_to"] == 0)
+    test = message("the figures were taken as exact, as asked") if exact else _test_text(row)
+    if row["reading"] == "standard":
+        return _bound_text(row, unit=unit, confidence=rules.confidence, test=test)
     if exact:
-        return f"{'an' if row['z'] > 0 else 'no'} improvement; {test}"
+        return (
+            message("an improvement; {test}", test=test)
+            if row["z"] > 0
+            else message("no improvement; {test}", test=test)
+        )
     if row["verdict"] == demonstration.DEMONSTRATED:
-        return f"more than sampling error explains at the {rules.level:.0%} level; {test}"
+        return message(
+            "more than sampling error explains at the {level:.0%} level; {test}", level=rules.level, test=test
+        )
     if row["z"] <= 0:
-        return f"which is no improvement; {test}"
-    detectable = _difference(row["detectable_change"], unit).lstrip("+")
-    return f"within sampling error (an improvement of {detectable} would be found four times in five); {test}"
+        return message("which is no improvement; {test}", test=test)
+    return message(
+        "within sampling error (an improvement of {detectable} would be found four times in five); {test}",
+        detectable=_size(row["detectable_change"], unit),
+        test=test,
+    )
 
 
-def _not_yet(entry: Threshold, year: int) -> str:
-    later = entry.effective_from and int(entry.effective_from[:4]) > year
-    return f", in force from {entry.effective_from}, after these figures" if later else ""
+def _test_text(row: dict[str, Any]) -> Message:
+    p_value = message("= {p:.3f}", p=row["p_value"])
+    if row["p_value"] < _LEAST_P:
+        p_value = message("< {p:.3f}", p=_LEAST_P)
+    if row["is_given_error"]:
+        return message(
+            "z = {z:.2f}, one-sided p {p_value}, with the standard error that was given", z=row["z"], p_value=p_value
+        )
+    return message("z = {z:.2f}, one-sided p {p_value}", z=row["z"], p_value=p_value)
 
 
-def _figure(value: float, unit: str) -> str:
+def _bound_text(row: dict[str, Any], *, unit: str, confidence: float, test: Message) -> Message:
+    entry = threshold(row["threshold_name"]) if row["threshold_name"] else None
+    limit = _figure(row["threshold"], unit)
+    if entry:
+        limit = _named(entry, figure=limit, year=row["year_to"])
+    told = {"confidence": confidence, "bound": _figure(row["bound"], unit), "limit": limit, "test": test}
+    if row["verdict"] == demonstration.DEMONSTRATED:
+        return message(
+            "its {confidence:.0%} one-sided bound of {bound} clears the threshold of {limit}; {test}", **told
+        )
+    if row["z"] > 0:
+        return message(
+            "its {confidence:.0%} one-sided bound of {bound} does not clear the threshold of {limit}, although the "
+            "figure itself does; {test}",
+            **told,
+        )
+    return message(
+        "its {confidence:.0%} one-sided bound of {bound} does not clear the threshold of {limit}; {test}", **told
+    )
+
+
+def _named(entry: Threshold, *, figure: Message, year: int) -> Message:
+    """A threshold with its title, and whether it was not yet in force."""
+    if entry.effective_from and int(entry.effective_from[:4]) > year:
+        return message(
+            "{figure} ({title}, in force from {since}, after these figures)",
+            figure=figure,
+            title=entry.title,
+            since=entry.effective_from,
+        )
+    return message("{figure} ({title})", figure=figure, title=entry.title)
+
+
+def _figure(value: float, unit: str) -> Message:
     if unit == "share":
-        return f"{100 * value:.1f}%"
-    return f"${value:,.0f}" if unit == "usd" else f"{value:.2f} {unit}"
+        return message("{value:.1%}", value=value)
+    if unit == "usd":
+        return message("${value:,.0f}", value=value)
+    return message("{value:.2f} {unit}", value=value, unit=unit)
 
 
-def _difference(value: float, unit: str) -> str:
+def _difference(value: float, unit: str) -> Message:
     if unit == "share":
-        return f"{100 * value:+.1f} percentage points"
-    return f"{value:+,.0f} dollars" if unit == "usd" else f"{value:+.2f} {unit}"
+        return message("{points:+.1f} percentage points", points=100 * value)
+    if unit == "usd":
+        return message("{value:+,.0f} dollars", value=value)
+    return message("{value:+.2f} {unit}", value=value, unit=unit)
 
 
-def _error(value: float, unit: str) -> str:
-    if math.isnan(value):
-        return ""
-    if value == 0:
-        return " (taken as exact)"
-    return f" (standard error {100 * value:.1f} points)" if unit == "share" else f" (standard error {value:.2f})"
+def _size(value: float, unit: str) -> Message:
+    if unit == "share":
+        return message("{points:.1f} percentage points", points=100 * value)
+    if unit == "usd":
+        return message("{value:,.0f} dollars", value=value)
+    return message("{value:.2f} {unit}", value=value, unit=unit)
 
 
-def _p_text(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
-
-
-def _summary(rows: pd.DataFrame, *, at_least: int, rules: OutcomeRules) -> list[str]:
+def _summary(rows: pd.DataFrame, *, at_least: int, rules: OutcomeRules) -> list[Message]:
     """One line a reading: whether enough outcomes are demonstrated, and how easily luck alone would do it."""
     lines = []
     for reading in (one for one in get_args(Reading) if rows["reading"].eq(one).any()):
         own = rows.loc[rows["reading"] == reading]
         by_outcome = own.groupby("outcome", sort=False)["verdict"].agg(demonstration.judge_requirement)
         verdict = demonstration.judge_requirement(by_outcome, at_least=at_least)
-        counts = listed(f"{name} {count}" for name, count in by_outcome.value_counts(sort=False).items())
-        lines.append(f"{reading}, at least {at_least} of {len(by_outcome)} outcomes: {verdict} ({counts}).")
+        counts = [
+            message("{verdict} {count}", verdict=_VERDICTS[str(name)], count=count)
+            for name, count in by_outcome.value_counts(sort=False).items()
+        ]
+        lines.append(
+            message(
+                "{reading}, at least {at_least} of {n_outcomes} outcomes: {verdict} ({counts:list}).",
+                reading=_READINGS[reading],
+                at_least=at_least,
+                n_outcomes=len(by_outcome),
+                verdict=_VERDICTS[verdict],
+                counts=counts,
+            )
+        )
         judged = int(own["verdict"].ne(CANNOT_TELL).sum())
         if reading == "progress" and judged > 1:
-            luck = demonstration.chance_of_luck(judged, level=rules.level)
             lines.append(
-                f"  {judged} figures were tested; where nothing improved, at least one would seem to with a chance of "
-                f"{luck:.0%} if they are independent."
+                message(
+                    "  {judged} figures were tested; where nothing improved, at least one would seem to with a chance "
+                    "of {luck:.0%} if they are independent.",
+                    judged=judged,
+                    luck=demonstration.chance_of_luck(judged, level=rules.level),
+                )
             )
-    lines.append("The programme's own window, figures and thresholds are not public: these are the caller's choices.")
+    lines.append(
+        message("The programme's own window, figures and thresholds are not public: these are the caller's choices.")
+    )
     return lines

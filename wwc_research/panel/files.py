@@ -9,6 +9,7 @@ import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from wwc_research.errors import Faults, listed
+from wwc_research.messages import message
 from wwc_research.panel import columns
 from wwc_research.panel.tables import Flags, Table, read_table
 
@@ -410,10 +412,15 @@ def _codes_alike_but_for_zeros(units: NDArray[np.object_] | None) -> tuple[str, 
     for code in () if units is None else pd.unique(units):
         if code is not None and code.isdigit():
             spellings.setdefault(code.lstrip("0"), []).append(code)
-    alike = [" beside ".join(map(repr, sorted(codes))) for codes in spellings.values() if len(codes) > 1]
-    warning = (
-        f"unit codes that differ only in leading zeros were taken for different units: {listed(alike)}. "
-        "If they are not, write each unit the same way in all of its rows"
+    alike = [
+        reduce(lambda one, other: message("{one} beside {other}", one=one, other=other), map(repr, sorted(codes)))
+        for codes in spellings.values()
+        if len(codes) > 1
+    ]
+    warning = message(
+        "unit codes that differ only in leading zeros were taken for different units: {codes}. If they are not, write "
+        "each unit the same way in all of its rows",
+        codes=listed(alike),
     )
     return (warning,) if alike else ()
 
@@ -432,6 +439,6 @@ def _without_gaps(
         gap = frame[name].isna() & ~unreadable[name][frame.index]
         if gap.any():
             units = frame.loc[gap, "unit"].nunique() if "unit" in frame else int(gap.sum())
-            exclusions.append((f"no value of {column}", int(gap.sum()), int(units)))
+            exclusions.append((message("no value of {column}", column=column), int(gap.sum()), int(units)))
         frame = frame.loc[~gap]
     return frame.reset_index(drop=True), tuple(exclusions)
