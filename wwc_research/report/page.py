@@ -1,23 +1,25 @@
-"""One page: papermill runs the notebook on one evidence file, nbconvert turns it into one HTML file.
+"""The two ends of a page: the parameters that its notebook takes, and the executed notebook as one HTML file.
 
-In: notebook, parameters. Out: text of a self-contained page; the executed notebook stays for a second look.
+In: a template notebook, or an executed one. Out: its parameters, checked; text of a self-contained page.
 """
 
 from __future__ import annotations
 
-import os
+import ast
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from wwc_research import __version__
-from wwc_research.errors import InputError, ReportError, listed
+from wwc_research.errors import InputError, listed
+from wwc_research.report.page_work import Audience, Link
 
 if TYPE_CHECKING:
-    from traitlets.config import Config
+    from nbconvert import HTMLExporter
+    from nbformat import NotebookNode
 
 TEMPLATES = "templates"
 
@@ -31,9 +33,22 @@ def skip_slow_grammar() -> None:
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 
-def css() -> str:
-    """The style sheet shared by all pages."""
-    return resources.files(__package__).joinpath(TEMPLATES, "page", "page.css").read_text(encoding="utf-8")
+def code_cells(notebook: Path) -> list[tuple[str, tuple[str, ...]]]:
+    """Source and tags of the code cells of a notebook, without Jupyter's packages: a wrong parameter must fail fast.
+
+    Raises
+    ------
+    InputError
+        Where the file is absent or no notebook of format 4.
+    """
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        code = [cell for cell in cells if cell["cell_type"] == "code"]
+        return [("".join(cell["source"]), tuple(cell["metadata"].get("tags", ()))) for cell in code]
+    except FileNotFoundError as error:
+        raise InputError(f"{notebook}: there is no such notebook") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{notebook}: is no notebook of format 4; save it anew in JupyterLab") from error
 
 
 def notebook_parameters(notebook: Path) -> set[str]:
@@ -44,22 +59,18 @@ def notebook_parameters(notebook: Path) -> set[str]:
     InputError
         Where the notebook has no such cell.
     """
-    skip_slow_grammar()
-    import ast
-
-    import nbformat
-
-    cells = nbformat.read(notebook, as_version=4).cells
-    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    tagged = [source for source, tags in code_cells(notebook) if "parameters" in tags]
     if len(tagged) != 1:
         raise InputError(f"{notebook}: {len(tagged)} cells are tagged 'parameters'; exactly one must be")
-    assigned = [node for node in ast.parse(tagged[0].source).body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    assigned = [node for node in ast.parse(tagged[0]).body if isinstance(node, ast.Assign | ast.AnnAssign)]
     targets = [target for node in assigned for target in getattr(node, "targets", [getattr(node, "target", None)])]
     return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
     """Refuse parameters that the notebook does not declare; papermill itself would only log them."""
+    if not parameters:
+        return
     known = notebook_parameters(notebook)
     unknown = sorted(set(parameters) - known)
     if unknown:
@@ -68,65 +79,43 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> None:
         )
 
 
-def execute(notebook: Path, *, executed: Path, parameters: Mapping[str, Any], timeout: int = 300) -> None:
-    """Run `notebook` with `parameters` and write the outcome to `executed`, also where a cell fails.
-
-    Raises
-    ------
-    ReportError
-        Naming the cell that failed and its error.
-    """
+@cache
+def make_exporter() -> HTMLExporter:
+    """One exporter for all pages of a process: to make one takes longer than to use it."""
     skip_slow_grammar()
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill import PapermillExecutionError, execute_notebook
+    from nbconvert import HTMLExporter, TemplateExporter
 
-    check_parameters(notebook, parameters)
-    executed.parent.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with TemporaryDirectory(prefix="wwc-") as sockets:
-        try:
-            execute_notebook(
-                str(notebook),
-                str(executed),
-                parameters=dict(parameters),
-                kernel_name="python3",
-                progress_bar=False,
-                cwd=str(notebook.parent),
-                execution_timeout=timeout,
-                config=_kernel_settings(Path(sockets)),
-            )
-        except PapermillExecutionError as error:
-            raise ReportError(
-                f"{notebook.name}: {error.ename}: {error.evalue} (the full trace is in the executed notebook "
-                f"{executed.parent.name}/{executed.name})"
-            ) from error
-        except (CellTimeoutError, DeadKernelError) as error:
-            raise ReportError(
-                f"{notebook.name}: {type(error).__name__} "
-                f"(the part that ran is in {executed.parent.name}/{executed.name})"
-            ) from error
+    class PageExporter(HTMLExporter):
+        """The template's text as it is: HTMLExporter would parse every page again, for alt texts that ours have."""
+
+        def from_notebook_node(self, nb: NotebookNode, resources: Any = None, **kw: Any) -> Any:
+            return TemplateExporter.from_notebook_node(self, nb, resources, **kw)
+
+    base = resources.files(__package__).joinpath(TEMPLATES)
+    made = PageExporter(template_name="page", extra_template_basedirs=[str(base)], extra_template_paths=[str(base)])
+    made.exclude_input_prompt = made.exclude_output_prompt = True
+    return made
 
 
-def _kernel_settings(sockets: Path) -> Config:
-    """Sockets of this page alone, in a folder of their own, so that kernels side by side cannot meet; a quiet kernel.
+def to_html(
+    notebook: NotebookNode,
+    *,
+    title: str,
+    language: str = "en",
+    audience: Audience = "research",
+    links: Sequence[Link] = (),
+) -> str:
+    """The executed notebook as one self-contained page in a language: no script, no request.
 
-    What fails in a cell reaches the page and the batch; the kernel's own log would only break up the progress bar.
+    Code is folded for research and left out for staff.
     """
-    from traitlets.config import Config
+    from wwc_research.report import shell
+    from wwc_research.report.language import speaking
 
-    transport = {} if os.name == "nt" else {"transport": "ipc", "ip": str(sockets / "kernel")}
-    return Config({"KernelManager": transport, "NotebookClient": {"extra_arguments": ["--log-level=CRITICAL"]}})
-
-
-def to_html(executed: Path, *, title: str, language: str = "en") -> str:
-    """The executed notebook as one self-contained page: no script, no request, code folded."""
-    skip_slow_grammar()
-    import nbformat
-    from nbconvert import HTMLExporter
-
-    with resources.as_file(resources.files(__package__).joinpath(TEMPLATES)) as base:
-        exporter = HTMLExporter(template_name="page", extra_template_basedirs=[str(base)])
-        notebook = nbformat.read(executed, as_version=4)
-        page = {"title": title, "language": language, "css": css(), "version": __version__}
-        body, _ = exporter.from_notebook_node(notebook, resources={"page": page})
+    with speaking(language):
+        around = shell.surroundings(title=title, links=links, audience=audience)
+        body, _ = make_exporter().from_notebook_node(notebook, resources={"page": around})
     return str(body)
+
+
+__all__ = ["check_parameters", "code_cells", "make_exporter", "notebook_parameters", "skip_slow_grammar", "to_html"]
