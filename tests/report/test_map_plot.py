@@ -13,11 +13,9 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from matplotlib.path import Path as Outlined
 
-from wwc_research.design.sample import Sample
-from wwc_research.errors import DataError, InputError
-from wwc_research.panel.panel import Panel
+from wwc_research.errors import DataError
 from wwc_research.report import html, map_plot, outlines
-from wwc_research.report.map_plot import albers, certified_map, cohort_spans, map_finding, map_rows, span_colours
+from wwc_research.report.map_plot import albers, certified_map, cohort_spans, map_finding, span_colours
 from wwc_research.report.outlines.compile import compile_outlines
 from wwc_research.sources.places import STATE_CODE
 
@@ -152,72 +150,6 @@ def test_a_file_that_is_no_topology_of_states_is_refused(tmp_path):
     assert not (tmp_path / "out.toml").exists()
 
 
-def panel() -> Panel:
-    places = pd.DataFrame(
-        {
-            "place_id": ["2622000", "2649000", "3916000", "0203000"],
-            "label": ["Detroit, MI", "Livonia, MI", "Cleveland, OH", "Anchorage, AK"],
-            "state": ["MI", "MI", "OH", "AK"],
-            "county_id": ["26163", "26163", "39035", "02020"],
-            "latitude": [42.4, 42.6, 41.5, np.nan],
-            "longitude": [-83.1, -83.3, -81.7, np.nan],
-            "certification_cohort": [2022.0, np.nan, np.nan, np.nan],
-            "open_data_policy_cohort": [2015.0, np.nan, np.nan, np.nan],
-        }
-    )
-    frame = places.merge(pd.DataFrame({"year": [2021, 2022]}), how="cross")
-    held = frame["place_id"].eq("2622000") & frame["year"].eq(2022)
-    return Panel(frame=frame.assign(certification_level_dose=np.where(held, 2.0, 0.0)), columns=(), data_hash="")
-
-
-def sample(*, unit: str = "place", treatment: str = "certification") -> Sample:
-    units = {
-        "place": {"2622000": "Detroit, MI", "3916000": "Cleveland, OH", "0203000": "Anchorage, AK"},
-        "county": {"26163": "Wayne County, MI", "39035": "Cuyahoga County, OH"},
-    }[unit]
-    year = {"certification": 2022.0, "open_data_policy": 2015.0}[treatment]
-    cohorts = [year if at == 0 else np.nan for at in range(len(units))]
-    frame = pd.DataFrame({"unit": list(units), "label": list(units.values()), "cohort": cohorts})
-    frame = frame.merge(pd.DataFrame({"time": [2021, 2022]}), how="cross")
-    return Sample(frame=frame, settings={"unit": unit, "treatment": treatment})
-
-
-def test_rows_name_the_exposed_and_nobody_else():
-    rows = map_rows(panel(), sample=sample())
-    assert rows[0] == exposed("Detroit, MI", 42.4, -83.1, 2022) | {"level": "gold"}
-    assert [row["label"] for row in rows[1:]] == ["", ""]
-    assert [(row["state"], row["latitude"]) for row in rows[1:]] == [("AK", None), ("OH", 41.5)]
-    assert "Cleveland" not in json.dumps(rows)
-
-
-def test_a_county_stands_at_the_mean_of_its_places_with_their_highest_level():
-    rows = map_rows(panel(), sample=sample(unit="county"))
-    assert rows[0]["label"] == "Wayne County, MI"
-    assert rows[0]["latitude"] == pytest.approx(42.5)
-    assert (rows[0]["cohort"], rows[0]["level"]) == (2022, "gold")
-
-
-def test_a_treatment_that_is_no_award_has_no_levels():
-    rows = map_rows(panel(), sample=sample(treatment="open_data_policy"))
-    assert (rows[0]["cohort"], rows[0]["level"]) == (2015, "")
-
-
-def test_a_sample_of_another_origin_is_refused():
-    with pytest.raises(InputError, match=r"needs a sample from Design\.sample"):
-        map_rows(panel(), sample=Sample(frame=pd.DataFrame()))
-    other = sample()
-    other.frame.loc[:, "unit"] = "9999999"
-    with pytest.raises(InputError, match="9999999, are not in the panel"):
-        map_rows(panel(), sample=other)
-
-
-def test_a_neighbour_of_an_exposed_place_is_not_named_as_exposed():
-    neighbours = sample()
-    neighbours.frame.loc[neighbours.frame["unit"] == "3916000", "cohort"] = 2022.0
-    with pytest.raises(InputError, match="1 units, such as 3916000, count as exposed in the sample and were not"):
-        map_rows(panel(), sample=neighbours)
-
-
 def polygons(axes, label: str) -> int:
     """How many shapes the element of that label holds, over all frames."""
     codes = [patch.get_path().codes for patch in axes.patches if patch.get_label() == label]
@@ -250,7 +182,7 @@ def test_alaska_has_an_inset_only_where_an_exposed_place_lies_there():
     far = compared(61.2, -149.9, "AK")
     without = certified_map([*ROWS, far, compared(None, None)])
     told = [text.get_text() for text in without.figure.texts]
-    assert told == ["Not on the map: 1 for comparison in Alaska or Hawaii, 1 without coordinates."]
+    assert told == ["Not on the map: 1 for comparison in Alaska or Hawaii and 1 without coordinates."]
     inset = certified_map([*ROWS, far, exposed("Juneau, AK", 58.3, -134.4, 2018, "AK")])
     assert inset.figure.texts == []
     assert len(inset.patches) > len(without.patches)
@@ -295,7 +227,7 @@ def test_the_sentence_counts_places_states_and_years():
     assert alone == "1 certified city in the District of Columbia was first exposed in 2018."
     even = map_finding(ROWS[:2], one="city", many="cities")
     assert even == "2 cities in 2 states were first exposed between 2018 and 2022, equally many in each of 2 years."
-    assert map_finding(ROWS[3:], one="city", many="cities").startswith("No city is in the sample")
+    assert map_finding(ROWS[3:], one="city", many="cities").startswith("No cities are in the sample")
 
 
 def test_a_full_map_stays_below_forty_kilobytes_and_comes_out_the_same_twice():

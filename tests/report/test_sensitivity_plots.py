@@ -36,8 +36,8 @@ def _drawn(estimate: float = 0.05, std_error: float = 0.01):
 def test_each_covariate_stands_once_where_its_strengths_are():
     _, axes = _drawn()
     marks = {line.get_label(): (line.get_xdata()[0], line.get_ydata()[0]) for line in axes.get_lines()}
-    assert marks["as strong as: population"] == pytest.approx((10, 5))
-    assert marks["as strong as: income (beyond the edge)"] == pytest.approx((10, 40))
+    assert marks["as strong as: Population"] == pytest.approx((10, 5))
+    assert marks["as strong as: Income (beyond the edge)"] == pytest.approx((10, 40))
     assert sum(label.startswith("as strong as") for label in marks) == 2
 
 

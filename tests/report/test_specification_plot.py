@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -86,4 +88,13 @@ def test_a_curve_without_planned_row_or_band_is_drawn_too():
 def test_hundreds_of_specifications_stay_a_small_picture():
     axes = specification_curve(curve(240), scale=100, unit="points")
     shown = html.figure(axes, alt="Two hundred and forty estimates, most near zero.", caption="All specifications.")
-    assert len(shown.html) < 180_000
+    assert len(shown.html.encode()) < 40_000
+
+
+def test_no_short_stroke_of_hundreds_is_lost_when_the_picture_is_written():
+    n = 240
+    axes = specification_curve(curve(n, headline=None, band=False), scale=100, unit="points")
+    paths = re.findall(r" d='([^']*)'", html._svg(axes))
+    upright = [path for path in paths if len(re.findall(r"v-?[\d.]+m", path)) > 20]
+    # both estimators, both sets of covariates, and the intervals of either colour
+    assert sum(len(re.findall(r"v", path)) for path in upright) == 3 * n

@@ -26,7 +26,7 @@ def test_the_series_and_its_synthetic_are_drawn_in_the_unit_of_the_page():
     assert when.get_xdata()[0] == 2017.5
     assert list(own.get_ydata()) == pytest.approx([10, 11, 12, 13])
     assert list(mix.get_ydata()) == pytest.approx([10, 10, 10, 10])
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["Louisville", "its synthetic"]
+    assert [text.get_text() for text in axes.figure.legends[0].get_texts()] == ["Louisville", "its synthetic"]
     assert axes.get_title() == ""
 
 
@@ -39,7 +39,7 @@ def test_placebos_of_worse_fit_are_left_out_only_when_asked_and_counted():
         SERIES, PLACEBOS, exposed_from=2018, scale=100, unit="percentage points", name="Louisville", worst_fit=0.1
     )
     assert len(fewer.get_lines()) == 2 + 2 + 1
-    assert fewer.get_legend().get_texts()[0].get_text() == "2 placebos (1 of worse fit not drawn)"
+    assert fewer.figure.legends[0].get_texts()[0].get_text() == "2 placebos (1 of worse fit not drawn)"
     assert list(fewer.get_lines()[-1].get_ydata()) == pytest.approx([0, 1, 2, 3])
 
 

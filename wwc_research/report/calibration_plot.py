@@ -11,7 +11,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator
 
+from wwc_research.messages import message
 from wwc_research.report import plots
+from wwc_research.report.language import shown
 
 FOUND = 80  # per cent of draws: the power at which an effect counts as detectable
 
@@ -28,7 +30,7 @@ def power_curve(card: Mapping[str, Any], *, titles: Mapping[str, str], scale: fl
     titles
         What estimators are called, by name.
     scale, unit
-        Factor and name of the unit shown.
+        Factor and name of the unit shown, which is said in the language spoken.
     """
     axes = plots._axes(height=3.4)
     rows = [row for row in card["rows"] if row["basis"] == "as_judged" and row["power"]]
@@ -37,7 +39,7 @@ def power_curve(card: Mapping[str, Any], *, titles: Mapping[str, str], scale: fl
     planned = scale * abs(card["effect"])
     axes.axvline(planned, color=plots.GREEN, linewidth=1.4, linestyle="-.")
     axes.annotate(
-        "smallest effect of interest",
+        shown(message("smallest effect of interest")),
         (planned, 3),
         xytext=(4, 0),
         textcoords="offset points",
@@ -47,7 +49,7 @@ def power_curve(card: Mapping[str, Any], *, titles: Mapping[str, str], scale: fl
     for row, (colour, marker, line) in zip(rows, styles, strict=False):
         effects = [scale * effect for effect, _ in row["power"]]
         shares = [100 * share for _, share in row["power"]]
-        name = titles.get(row["estimator"], row["estimator"])
+        name = shown(titles.get(row["estimator"], row["estimator"]))
         axes.plot(effects, shares, color=colour, linestyle=line, linewidth=1.6, label=name)
         detectable = row["minimum_detectable_effect"]
         if detectable is not None:
@@ -56,7 +58,8 @@ def power_curve(card: Mapping[str, Any], *, titles: Mapping[str, str], scale: fl
     axes.set_xlim(0, max([*ends, planned]))
     axes.set_ylim(0, 102)
     axes.yaxis.set_major_locator(MultipleLocator(20))
-    axes.set_xlabel(f"True effect, {unit} (marks: found by {FOUND} % of draws)")
-    axes.set_ylabel("Placebo draws that find it, %")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
+    label = message("True effect, {unit} (marks: found by {share:.0%} of draws)", unit=unit, share=FOUND / 100)
+    axes.set_xlabel(shown(label))
+    axes.set_ylabel(shown(message("Placebo draws that find it, %")))
+    plots.legend_above(axes)
     return axes

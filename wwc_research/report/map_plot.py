@@ -1,6 +1,6 @@
-"""The map of exposed places by cohort over the outlines of the states, and the rows and the sentence that go with it.
+"""The map of exposed places by cohort over the outlines of the states, and the sentence that goes with it.
 
-In: a panel and a sample, or plain rows. Out: axes, rows, text. Only the public roster is drawn, never an applicant.
+In: plain rows. Out: axes, text. Only the public roster is drawn, never an applicant.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ mpl.use("agg", force=False)
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -27,18 +26,17 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outlined
 from matplotlib.transforms import Affine2D
 
-from wwc_research import catalog
-from wwc_research.design.sample import Sample
-from wwc_research.errors import InputError
-from wwc_research.panel.panel import Panel
+from wwc_research.messages import Message, counted, message
+from wwc_research.report.language import shown
 from wwc_research.report.outlines import state_outlines
 from wwc_research.report.plots import INK, STYLE, Rows
-from wwc_research.standard.timing import LEVEL_DOSE, UNKNOWN_LEVEL
 
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 MARKER_SIZE = 6.0  # points
 MOST_DOTS = 260
 COMPARISON: Final = "comparison"
+COMPARISON_PLACES: Final = message("comparison places")
+COMPARISON_COUNTIES: Final = message("comparison counties")
 LAND, COAST, BORDER, PALE = "#f5f5f3", "#9a9a9a", "#d4d4d0", "#8f8f8f"
 LONGEST_STRAIGHT = 5.0  # degrees of longitude that are drawn as one straight line
 Floats = npt.NDArray[np.float64]
@@ -109,102 +107,13 @@ def albers(
     return radius * np.sin(angle), base - radius * np.cos(angle)
 
 
-def map_rows(panel: Panel, *, sample: Sample) -> list[dict[str, Any]]:
-    """One row a unit of the sample, exposed ones first: label, state, latitude, longitude, cohort, level.
-
-    Comparison units have no label, cohort or level, so that nobody is named who is not on the public roster. A
-    county stands at the mean of its places. Where the panel has no coordinates, latitude and longitude are None.
-
-    Parameters
-    ----------
-    panel
-        The panel from which the sample was drawn.
-    sample
-        From `Design.sample`: units are places or counties of the panel.
-
-    Returns
-    -------
-    list of dict
-        `cohort` is the first exposed year or None; `level` the level in that year (the highest of a county's places;
-        `unknown` where the roster does not say), empty for a treatment without levels.
-
-    Raises
-    ------
-    InputError
-        Where the sample was not drawn from a panel, has units that the panel does not know, or exposed ones that were
-        never exposed themselves (neighbours, rings).
-    """
-    is_county, treatment = _origin(sample)
-    key = "county_id" if is_county else "place_id"
-    places = panel.frame.drop_duplicates("place_id")
-    spots = places.groupby(key).agg(
-        latitude=("latitude", "mean"), longitude=("longitude", "mean"), state=("state", "first")
-    )
-    units = sample.frame.drop_duplicates("unit")[["unit", "label", "cohort"]]
-    unknown = units.loc[~units["unit"].isin(spots.index), "unit"]
-    if len(unknown):
-        raise InputError(f"{len(unknown)} units of the sample, such as {unknown.iloc[0]}, are not in the panel")
-    known = places.loc[places[f"{treatment.name}_cohort"].notna(), key]
-    unlisted = units.loc[units["cohort"].notna() & ~units["unit"].isin(known), "unit"]
-    if len(unlisted):
-        # neighbours of exposed places count as exposed in some designs, and are on no roster
-        raise InputError(
-            f"{len(unlisted)} units, such as {unlisted.iloc[0]}, count as exposed in the sample and were not "
-            "themselves; draw the map of the design with exposure = 'own'"
-        )
-    levels = _levels(panel, units, key=key, treatment=treatment)
-    rows = []
-    for unit, label, cohort in units.itertuples(index=False, name=None):
-        spot, exposed = spots.loc[unit], not math.isnan(cohort)
-        rows.append(
-            {
-                "label": label if exposed else "",
-                "state": spot["state"],
-                "latitude": _known(spot["latitude"]),
-                "longitude": _known(spot["longitude"]),
-                "cohort": int(cohort) if exposed else None,
-                "level": levels.get(unit, "") if exposed else "",
-            }
-        )
-    return sorted(rows, key=lambda row: (row["cohort"] is None, row["cohort"] or 0, row["label"], row["state"]))
-
-
-def _origin(sample: Sample) -> tuple[bool, catalog.Treatment]:
-    """Whether units are counties, and the treatment, as the design wrote them into the sample."""
-    name, unit = sample.settings.get("treatment"), sample.settings.get("unit")
-    if name not in catalog.treatments() or unit not in ("place", "county"):
-        raise InputError(
-            f"the sample has unit {unit!r} and treatment {name!r}; a map needs a sample from Design.sample, or rows of "
-            "your own for certified_map"
-        )
-    return unit == "county", catalog.treatment(name)
-
-
-def _levels(panel: Panel, units: pd.DataFrame, *, key: str, treatment: catalog.Treatment) -> dict[str, str]:
-    """Level of each exposed unit in its first exposed year; empty where the treatment is no award."""
-    if not treatment.is_award:
-        return {}
-    names = {dose: level for level, dose in LEVEL_DOSE.items()}
-    exposed = units.loc[units["cohort"].notna(), ["unit", "cohort"]].rename(columns={"unit": key})
-    own = panel.frame[[key, "year", "certification_level_dose", f"{treatment.name}_cohort"]].merge(exposed, on=key)
-    # in a county only the places exposed by then have a level that counts
-    own = own.loc[(own["year"] == own["cohort"]) & (own[f"{treatment.name}_cohort"] <= own["cohort"])]
-    highest = own.groupby(key)["certification_level_dose"].max()
-    found = {str(unit): names.get(dose, UNKNOWN_LEVEL) for unit, dose in highest.items()}
-    return {unit: found.get(unit, UNKNOWN_LEVEL) for unit in exposed[key]}
-
-
-def _known(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None
-
-
-def map_finding(rows: Rows, *, one: str, many: str) -> str:
+def map_finding(rows: Rows, *, one: str, many: str) -> Message:
     """One sentence for the map: how many are exposed, in how many states, when, and when the most.
 
     Parameters
     ----------
     rows
-        From `map_rows`.
+        From `evidence.adoptions.map_rows`.
     one, many
         What an exposed unit is called: `certified city`, `certified cities`.
 
@@ -216,37 +125,70 @@ def map_finding(rows: Rows, *, one: str, many: str) -> str:
     """
     exposed = [row for row in rows if row["cohort"] is not None]
     if not exposed:
-        return f"No {one} is in the sample, so the map shows comparison places alone."
-    cohorts = Counter(row["cohort"] for row in exposed)
-    states = _states({row["state"] for row in exposed})
-    if len(exposed) == 1:
-        return f"1 {one} in {states} was first exposed in {exposed[0]['cohort']}."
-    return f"{len(exposed)} {many} in {states} were first exposed {years_told(cohorts)}."
+        return message("No {many} are in the sample, so the map shows comparison places alone.", many=many)
+    return counted(
+        "{n:,} {one} in {states} was first exposed {when}.",
+        "{n:,} {many} in {states} were first exposed {when}.",
+        n=len(exposed),
+        one=one,
+        many=many,
+        states=_states({row["state"] for row in exposed}),
+        when=years_told(Counter(row["cohort"] for row in exposed)),
+    )
 
 
-def years_told(counts: Mapping[int, int]) -> str:
+def map_caption(*, by_county: bool = False) -> Message:
+    """What stands under the map: which year a place or a county is shown by."""
+    if by_county:
+        return message(
+            "Each county with exposed cities by the first year in which it counts as exposed in this analysis, which "
+            "can be the year after the first city in it began."
+        )
+    return message(
+        "Each exposed place by the first year in which it counts as exposed in this analysis, which can be the year "
+        "after the one in which it was announced."
+    )
+
+
+def years_told(counts: Mapping[int, int]) -> Message:
     """When, and when the most: `between 2018 and 2022, the most (27) in 2022`."""
-    if len(counts) == 1:
-        return f"in {next(iter(counts))}"
+    first, last = min(counts), max(counts)
+    if first == last:
+        return message("in {year}", year=first)
     most = max(counts.values())
-    peaks = [str(year) for year in sorted(counts) if counts[year] == most]
-    told = f"between {min(counts)} and {max(counts)}"
+    peaks = [year for year in sorted(counts) if counts[year] == most]
     if len(peaks) == len(counts):
-        return f"{told}, equally many in each of {len(peaks)} years"
+        return message(
+            "between {first} and {last}, equally many in each of {n_years} years",
+            first=first,
+            last=last,
+            n_years=len(peaks),
+        )
     if len(peaks) > 1:
-        return f"{told}, the most ({most} each) in {', '.join(peaks[:-1])} and {peaks[-1]}"
-    return f"{told}, the most ({most}) in {peaks[0]}"
+        return message(
+            "between {first} and {last}, the most ({most:,} each) in {peaks:list}",
+            first=first,
+            last=last,
+            most=most,
+            peaks=peaks,
+        )
+    return message(
+        "between {first} and {last}, the most ({most:,}) in {peak}", first=first, last=last, most=most, peak=peaks[0]
+    )
 
 
-def _states(states: Iterable[str]) -> str:
+def _states(states: Iterable[str]) -> Message:
     """`27 states`, `26 states and the District of Columbia`."""
     named = set(states)
     count = len(named - {"DC"})
-    parts = [f"{count} state{'' if count == 1 else 's'}"] if count else []
-    return " and ".join([*parts, *(["the District of Columbia"] if "DC" in named else [])])
+    if "DC" not in named:
+        return counted("{n} state", "{n} states", n=count)
+    if not count:
+        return message("the District of Columbia")
+    return counted("{n} state and the District of Columbia", "{n} states and the District of Columbia", n=count)
 
 
-def certified_map(rows: Rows, *, comparison: str = "comparison places") -> Axes:
+def certified_map(rows: Rows, *, comparison: str = COMPARISON_PLACES) -> Axes:
     """Exposed places by cohort, over the states; comparison places are small grey dots.
 
     Each cohort has a shape of its own and a colour that turns lighter with time. More than seven cohorts are joined
@@ -257,7 +199,8 @@ def certified_map(rows: Rows, *, comparison: str = "comparison places") -> Axes:
     Parameters
     ----------
     rows
-        Rows with label, state, latitude, longitude (None where not known), cohort (None: comparison), level.
+        Rows with label, state, latitude, longitude (None where not known), cohort (None: comparison), level, and
+        maybe `n_units`, how many comparison units a dot stands for.
     comparison
         What the grey dots are called.
     """
@@ -273,28 +216,42 @@ def certified_map(rows: Rows, *, comparison: str = "comparison places") -> Axes:
     for frame in frames:
         _draw(axes, _drawing(frame), [row for row in placed if _holds(frame, row)], spans=spans)
     handles = _handles(spans, exposed)
-    n_comparison = sum(row["cohort"] is None for row in rows)
+    n_comparison = _units(row for row in rows if row["cohort"] is None)
     if n_comparison:
-        title = f"{n_comparison:,} {comparison}"
-        handles.append(Line2D([], [], marker=".", color=PALE, linestyle="", markersize=4, label=title))
+        title = message("{n:,} {comparison}", n=n_comparison, comparison=comparison)
+        handles.append(Line2D([], [], marker=".", color=PALE, linestyle="", markersize=4, label=shown(title)))
     if handles:
-        columns = len(handles) if len(handles) <= 5 else 4
-        style: Any = {"ncols": columns, "handletextpad": 0.2, "columnspacing": 1.2, "fontsize": 9.5, "frameon": False}
-        figure.legend(handles=handles, loc="upper center", **style)
+        longest = max(len(str(handle.get_label())) for handle in handles)
+        # as many as fit beside one another, and never more than two lines above the land
+        columns = max(min(len(handles), int(WIDTH / (5.3 * longest + 22))), math.ceil(len(handles) / 2))
+        style: Any = {"ncols": columns, "handletextpad": 0.2, "columnspacing": 1.2, "fontsize": 9, "frameon": False}
+        # on the left, which a phone shows before the picture is scrolled
+        figure.legend(handles=handles, loc="upper left", **style)
     if missing := _not_drawn(rows, frames):
-        figure.text(0.5, 0.015, f"Not on the map: {missing}.", ha="center", va="bottom", fontsize=9, color=INK)
+        told = shown(message("Not on the map: {missing:list}.", missing=missing))
+        figure.text(0.5, 0.015, told, ha="center", va="bottom", fontsize=9, color=INK)
     return axes
 
 
-def _not_drawn(rows: Rows, frames: Sequence[Frame]) -> str:
-    """What has no place on the map and why: `2 comparison places in Alaska or Hawaii`; empty where nothing."""
+def _not_drawn(rows: Rows, frames: Sequence[Frame]) -> list[Message]:
+    """What has no place on the map and why: `2 for comparison in Alaska or Hawaii`; nothing where all have one."""
     nowhere = [row for row in rows if row["latitude"] is None or row["longitude"] is None]
-    far = len(rows) - len(nowhere) - sum(_holds(frame, row) for frame in frames for row in rows if row not in nowhere)
-    exposed = sum(row["cohort"] is not None for row in nowhere)
-    told = [f"{far:,} for comparison in Alaska or Hawaii"] if far else []
-    if nowhere:
-        told.append(f"{len(nowhere):,} without coordinates" + (f" ({exposed} exposed)" if exposed else ""))
-    return ", ".join(told)
+    far = _units(row for row in rows if row not in nowhere and not any(_holds(frame, row) for frame in frames))
+    exposed = _units(row for row in nowhere if row["cohort"] is not None)
+    told = [message("{n_far:,} for comparison in Alaska or Hawaii", n_far=far)] if far else []
+    n_nowhere = _units(nowhere)
+    if exposed:
+        told.append(
+            message("{n_nowhere:,} without coordinates ({exposed:,} exposed)", n_nowhere=n_nowhere, exposed=exposed)
+        )
+    elif nowhere:
+        told.append(message("{n_nowhere:,} without coordinates", n_nowhere=n_nowhere))
+    return told
+
+
+def _units(rows: Iterable[Mapping[str, Any]]) -> int:
+    """How many units the rows stand for; a row may have `n_units` of them."""
+    return sum(row.get("n_units", 1) for row in rows)
 
 
 def cohort_spans(cohorts: Sequence[int]) -> list[tuple[int, int]]:
@@ -397,7 +354,8 @@ def _handles(spans: Sequence[tuple[int, int]], exposed: Rows) -> list[Line2D]:
     handles = []
     for span, colour, marker in zip(spans, span_colours(len(spans)), MARKERS, strict=False):
         n = sum(span[0] <= row["cohort"] <= span[1] for row in exposed)
-        handles.append(Line2D([], [], **_marker(colour, marker), label=f"from {_years(span)}: {n}"))
+        title = message("from {years}: {n:,}", years=_years(span), n=n)
+        handles.append(Line2D([], [], **_marker(colour, marker), label=shown(title)))
     return handles
 
 

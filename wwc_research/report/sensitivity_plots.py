@@ -5,6 +5,7 @@ In: plain rows of `omitted_variables` and of bounds on parallel trends. Out: axe
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from wwc_research.evidence.omitted_variables import EVERYTHING
+from wwc_research.messages import message
 from wwc_research.report import plots
+from wwc_research.report.language import shown
 from wwc_research.report.plots import BLUE, GREY, INK, ORANGE, Rows
 
 _FAINT = "#b9b9b9"
@@ -49,25 +52,27 @@ def omitted_variable_contour(
     lines = axes.contour(
         100 * across, 100 * up, values, levels=steps, colors=_FAINT, linewidths=0.9, linestyles="solid"
     )
-    axes.clabel(lines, fontsize=8, colors=GREY, fmt=lambda value: f"{value:.2g}")
+    axes.clabel(lines, fontsize=8, colors=GREY, fmt=lambda value: plots.number("{value:.2g}", value=value))
     for name, colour, style, label in (
-        ("significance", BLUE, "--", f"no longer significant (p = {alpha:g})"),
-        ("zero", ORANGE, "-", "nothing left: estimate 0"),
+        ("significance", BLUE, "--", message("no longer significant (p = {alpha:g})", alpha=alpha)),
+        ("zero", ORANGE, "-", message("nothing left: estimate 0")),
     ):
         line = np.array([np.nan if value is None else value for value in contour[name]], dtype=float)
         # a line along zero says that nothing is significant anyway, which is no finding about the omitted variable
         if (line <= up[-1]).any() and np.nanmax(line) > 0:
-            axes.plot(100 * across, 100 * line, color=colour, linestyle=style, linewidth=1.8, label=label)
-    axes.plot(
-        [0], [0], "o", color=INK, markersize=7, clip_on=False, label=f"as estimated: {scale * estimate:.2g} {unit}"
-    )
+            axes.plot(100 * across, 100 * line, color=colour, linestyle=style, linewidth=1.8, label=shown(label))
+    estimated = message("as estimated: {value:.2g} {unit}", value=scale * estimate, unit=unit)
+    axes.plot([0], [0], "o", color=INK, markersize=7, clip_on=False, label=shown(estimated))
     _yardsticks(axes, yardsticks, right=float(across[-1]), top=float(up[-1]))
     axes.set_xlim(0, 100 * across[-1])
     axes.set_ylim(0, 100 * up[-1])
     axes.grid(visible=False)
-    axes.set_xlabel("Share of what is left of exposure that it explains, %")
-    axes.set_ylabel("Share of what is left of\nthe outcome that it explains, %")
-    axes.figure.legend(loc="outside lower center", ncols=1, fontsize=9, frameon=False)
+    plots.name_axes(
+        axes,
+        x=message("Share of what is left of exposure that it explains, %"),
+        y=message("Share of what is left of the outcome that it explains, %"),
+    )
+    axes.figure.legend(loc="outside lower left", ncols=1, fontsize=9, frameon=False)
     return axes
 
 
@@ -75,7 +80,9 @@ def _yardsticks(axes: Axes, rows: Rows, *, right: float, top: float) -> None:
     """A hollow marker for an omitted variable as strong as each covariate known."""
     for position, row in enumerate(rows):
         x, y = row["partial_r2_treatment"], row["partial_r2_outcome"]
-        beyond = " (beyond the edge)" if x > right or y > top else ""
+        told = message("as strong as: {covariate}", covariate=row["title"])
+        if x > right or y > top:
+            told = message("as strong as: {covariate} (beyond the edge)", covariate=row["title"])
         axes.plot(
             [100 * min(x, right)],
             [100 * min(y, top)],
@@ -85,7 +92,7 @@ def _yardsticks(axes: Axes, rows: Rows, *, right: float, top: float) -> None:
             markersize=7,
             clip_on=False,
             linestyle="none",
-            label=f"as strong as: {row['title'][:1].lower()}{row['title'][1:]}{beyond}",
+            label=shown(told),
         )
 
 
@@ -122,12 +129,14 @@ def trend_violations(
         axes.plot([place] * len(ends), ends, marker, color=colour, markersize=4.5, linestyle="none")
     if breakdown is not None:
         axes.axvline(_place(rows, breakdown), color=GREY, linewidth=0.9, linestyle="--")
-        axes.set_title(f"dashed: from {breakdown:.2g} on the interval holds zero", fontsize=9, color=INK, loc="right")
+        told = message("dashed: from {breakdown:.2g} on the interval holds zero", breakdown=breakdown)
+        axes.set_title(shown(told), fontsize=9, color=INK, loc="right")
     axes.set_ylim(bottom, top)
     axes.set_xlim(-0.5, len(every) - 0.5)
-    axes.set_xticks(range(len(every)), ["parallel\ntrends", *(f"{row['size']:.3g}" for row in rows)])
-    axes.set_xlabel(label)
-    axes.set_ylabel(f"95 % interval, {unit}")
+    sizes = [plots.number("{size:.3g}", size=row["size"]) for row in rows]
+    parallel = textwrap.fill(shown(message("parallel trends")), 10, break_long_words=False)
+    axes.set_xticks(range(len(every)), [parallel, *sizes])
+    plots.name_axes(axes, x=label, y=message("95 % interval, {unit}", unit=unit))
     return axes
 
 

@@ -18,35 +18,49 @@ from matplotlib.axes import Axes
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
+from wwc_research.messages import message
+from wwc_research.report import plots
+from wwc_research.report.language import shown
 from wwc_research.report.plots import BLUE, GREY, INK, ORANGE, STYLE
 
 DECISIONS: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
     "estimator": (
-        "Method",
+        message("Method"),
         {
-            "imputation": "imputation",
-            "callaway_santanna": "Callaway and Sant'Anna",
-            "two_way_fe": "two-way fixed effects",
+            "imputation": message("imputation"),
+            "callaway_santanna": message("Callaway and Sant'Anna"),
+            "two_way_fe": message("two-way fixed effects"),
         },
     ),
-    "comparison": ("Compared with", {"not_yet": "not yet or never exposed", "never": "never exposed"}),
-    "window": (
-        "Years",
-        {"plan": "as planned", "without_2020_2021": "without 2020 and 2021", "from_2014": "from 2014"},
+    "comparison": (
+        message("Compared with"),
+        {"not_yet": message("not yet or never exposed"), "never": message("never exposed")},
     ),
-    "covariates": ("Covariates", {"none": "none", "plan": "at baseline, as planned"}),
-    "cohorts": (
-        "Exposed",
+    "window": (
+        message("Years"),
         {
-            "plan": "as planned",
-            "all_editions": "all editions",
-            "source_only": "dates with a source only",
-            "anticipation_1": "one year of anticipation",
+            "plan": message("as planned"),
+            "without_2020_2021": message("without 2020 and 2021"),
+            "from_2014": message("from 2014"),
+        },
+    ),
+    "covariates": (message("Covariates"), {"none": message("none"), "plan": message("at baseline, as planned")}),
+    "cohorts": (
+        message("Exposed"),
+        {
+            "plan": message("as planned"),
+            "all_editions": message("all editions"),
+            "source_only": message("dates with a source only"),
+            "anticipation_1": message("one year of anticipation"),
         },
     ),
     "weighting": (
-        "Weights",
-        {"equal": "equal", "population": "by population", "precision": "by survey precision"},
+        message("Weights"),
+        {
+            "equal": message("equal"),
+            "population": message("by population"),
+            "precision": message("by survey precision"),
+        },
     ),
 }
 PALE = "#9a9a9a"
@@ -75,7 +89,8 @@ def specification_curve(curve: Mapping[str, Any], *, scale: float, unit: str) ->
             2, 1, figsize=(7.2, 2.9 + height), height_ratios=[2.9, height], sharex=True, layout=layout
         )
     _estimates(upper, rows, curve=curve, scale=scale)
-    upper.set_ylabel(f"Difference, {unit}")
+    plots.name_axes(upper, y=message("Difference, {unit}", unit=unit))
+    upper.yaxis.set_major_formatter(plots.NumberTicks())
     _decisions(lower, rows, groups=groups, planned=curve["headline_row"])
     return upper
 
@@ -106,20 +121,24 @@ def _estimates(axes: Axes, rows: Sequence[Mapping[str, Any]], *, curve: Mapping[
     if band.size:
         place = band[:, 0] * (len(rows) - 1)
         axes.fill_between(place, scale * band[:, 1], scale * band[:, 3], color=ORANGE, alpha=0.13, linewidth=0)
-        handles += axes.plot(place, scale * band[:, 2], "--", color=ORANGE, linewidth=1, label="drawn by lot")
+        handles += axes.plot(
+            place, scale * band[:, 2], "--", color=ORANGE, linewidth=1, label=shown(message("drawn by lot"))
+        )
     width = float(np.clip(150 / max(len(rows), 1), 0.5, 3.0))
-    for clear, colour, title in ((False, PALE, "interval holds zero"), (True, BLUE, "interval leaves out zero")):
+    for clear, colour, title in (
+        (False, PALE, message("interval holds zero")),
+        (True, BLUE, message("interval leaves out zero")),
+    ):
         chosen = [(at, row) for at, row in enumerate(rows) if _leaves_out_zero(row) == clear]
         spans = [(at, scale * row["ci_low"], scale * row["ci_high"]) for at, row in chosen if row["ci_low"] is not None]
-        line = _upright(spans, color=colour, linewidth=width, alpha=0.55)
-        axes.add_line(line)
+        _upright(axes, spans, color=colour, linewidth=width, alpha=0.55)
         if chosen:
             values = [scale * row["estimate"] for _, row in chosen]
             places = [at for at, _ in chosen]
             # one path for all: a marker each would be an element each
             ticks = [(at, value) for at, value in zip(places, values, strict=True)]
-            axes.add_line(_sideways(ticks, half=0.5, color=colour, linewidth=2.6))
-            handles.append(Line2D([], [], color=colour, linewidth=2.6, label=title))
+            _sideways(axes, ticks, half=0.5, color=colour, linewidth=2.6)
+            handles.append(Line2D([], [], color=colour, linewidth=2.6, label=shown(title)))
     planned = curve["headline_row"]
     if planned is not None:
         handles += axes.plot(
@@ -129,11 +148,11 @@ def _estimates(axes: Axes, rows: Sequence[Mapping[str, Any]], *, curve: Mapping[
             color=INK,
             markersize=6,
             linestyle="",
-            label="as planned",
+            label=shown(message("as planned")),
         )
     axes.autoscale_view()
     axes.set_xlim(-1, len(rows))
-    axes.figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=8.5, frameon=False)
+    plots.legend_above(axes, handles, size=8.5)
     axes.tick_params(axis="x", bottom=False, labelbottom=False)
 
 
@@ -153,19 +172,19 @@ def _decisions(
     width = float(np.clip(300 / max(len(rows), 1), 0.7, 4.0))
     for name, (title, levels) in groups.items():
         ticks.append(at)
-        labels.append(title)
+        labels.append(shown(title))
         for level, label in levels:
             at += 1
             spans = [(place, at - 0.33, at + 0.33) for place, row in enumerate(rows) if row[name] == level]
-            axes.add_line(_upright(spans, color=BLUE, linewidth=width))
+            _upright(axes, spans, color=BLUE, linewidth=width)
             ticks.append(at)
-            labels.append(f"{label}  ")
+            labels.append(f"{shown(label)}  ")
         at += 1 + _GAP
     if planned is not None:
         axes.axvline(planned, color=INK, linewidth=0.8)
     axes.set_ylim(at - 0.8, -0.6)
     axes.set_yticks(ticks, labels)
-    titles = {title for title, _ in groups.values()}
+    titles = {shown(title) for title, _ in groups.values()}
     for text in axes.get_yticklabels():
         text.set_fontsize(8.5)
         if text.get_text() in titles:
@@ -174,23 +193,25 @@ def _decisions(
     axes.grid(visible=False)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
-    axes.set_xlabel(f"{len(rows)} specifications, from the lowest estimate to the highest", color=GREY)
+    told = message(
+        "{n_specifications:,} specifications, from the lowest estimate to the highest", n_specifications=len(rows)
+    )
+    plots.name_axes(axes, x=told)
+    axes.xaxis.label.set_color(GREY)
 
 
-def _upright(spans: Sequence[tuple[float, float, float]], **style: Any) -> Line2D:
+def _upright(axes: Axes, spans: Sequence[tuple[float, float, float]], **style: Any) -> None:
     """Vertical strokes (place, low, high) as a single path."""
-    points = [((at, low), (at, high), (np.nan, np.nan)) for at, low, high in spans]
-    return _broken(points, **style)
+    _broken(axes, [((at, low), (at, high), (np.nan, np.nan)) for at, low, high in spans], **style)
 
 
-def _sideways(ticks: Sequence[tuple[float, float]], *, half: float, **style: Any) -> Line2D:
+def _sideways(axes: Axes, ticks: Sequence[tuple[float, float]], *, half: float, **style: Any) -> None:
     """Horizontal strokes (place, height) as a single path."""
-    points = [((at - half, value), (at + half, value), (np.nan, np.nan)) for at, value in ticks]
-    return _broken(points, **style)
+    _broken(axes, [((at - half, value), (at + half, value), (np.nan, np.nan)) for at, value in ticks], **style)
 
 
-def _broken(points: Sequence[tuple[tuple[float, float], ...]], **style: Any) -> Line2D:
+def _broken(axes: Axes, points: Sequence[tuple[tuple[float, float], ...]], **style: Any) -> None:
     flat = np.array(points, dtype=float).reshape(-1, 2)
-    line = Line2D(flat[:, 0], flat[:, 1], solid_capstyle="butt", **style)
+    line = axes.add_line(Line2D(flat[:, 0], flat[:, 1], solid_capstyle="butt", **style))
+    # once the line is on its axes, which may make its path anew; simplified, short strokes would be lost
     line.get_path().should_simplify = False
-    return line

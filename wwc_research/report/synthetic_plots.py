@@ -10,7 +10,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from wwc_research.messages import counted, message
 from wwc_research.report import plots
+from wwc_research.report.language import shown
 from wwc_research.report.plots import BLUE, GREY, INK, ORANGE, Rows
 
 _FAINT = "#b9b9b9"
@@ -37,11 +39,18 @@ def synthetic_series(rows: Rows, *, exposed_from: int, scale: float, label: str,
     mix = [scale * row["synthetic"] for row in rows]
     axes.plot(times, own, marker="o", markersize=5, linewidth=1.8, color=BLUE, label=name)
     axes.plot(
-        times, mix, marker="s", markersize=4.5, linewidth=1.6, linestyle="--", color=ORANGE, label="its synthetic"
+        times,
+        mix,
+        marker="s",
+        markersize=4.5,
+        linewidth=1.6,
+        linestyle="--",
+        color=ORANGE,
+        label=shown(message("its synthetic")),
     )
-    axes.set_ylabel(label)
+    plots.name_axes(axes, y=label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
+    plots.legend_above(axes)
     return axes
 
 
@@ -80,15 +89,22 @@ def placebo_gaps(
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.axvline(exposed_from - 0.5, color=GREY, linewidth=0.9, linestyle="--")
     left_out = len(placebos) - len(drawn)
-    told = f"{len(drawn)} placebos" + (f" ({left_out} of worse fit not drawn)" if left_out else "")
+    told = counted("{n} placebo", "{n} placebos", n=len(drawn))
+    if left_out:
+        told = counted(
+            "{n} placebo ({left_out} of worse fit not drawn)",
+            "{n} placebos ({left_out} of worse fit not drawn)",
+            n=len(drawn),
+            left_out=left_out,
+        )
     for number, placebo in enumerate(drawn):
         values = [scale * gap for gap in placebo["gaps"]]
-        axes.plot(times, values, color=_FAINT, linewidth=0.9, label=told if number == 0 else None)
+        axes.plot(times, values, color=_FAINT, linewidth=0.9, label=shown(told) if number == 0 else None)
     gaps = [scale * row["gap"] for row in rows]
     axes.plot(times, gaps, marker="o", markersize=5, linewidth=2.0, color=BLUE, label=name)
-    axes.set_ylabel(f"Gap, {unit}")
+    plots.name_axes(axes, y=message("Gap, {unit}", unit=unit))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
+    plots.legend_above(axes)
     return axes
 
 
@@ -103,17 +119,18 @@ def donor_weights(rows: Rows, *, most: int = 12) -> Axes:
         Donors shown; further ones are one bar, the sum of their weights.
     """
     ordered: list[dict[str, Any]] = sorted((dict(row) for row in rows), key=lambda row: -abs(row["weight"]))
-    shown = ordered[:most]
+    drawn = ordered[:most]
     if ordered[most:]:
         rest = sum(row["weight"] for row in ordered[most:])
-        shown.append({"label": f"{len(ordered) - most} others", "weight": rest})
-    axes = plots._axes(height=1.0 + 0.32 * max(len(shown), 2))
-    places = range(len(shown))
-    values = [100 * row["weight"] for row in shown]
+        others = counted("{n} other", "{n} others", n=len(ordered) - most)
+        drawn.append({"label": others, "weight": rest})
+    axes = plots._axes(height=1.0 + 0.32 * max(len(drawn), 2))
+    places = range(len(drawn))
+    values = [100 * row["weight"] for row in drawn]
     axes.barh(list(places), values, color=[BLUE if value >= 0 else ORANGE for value in values], height=0.65)
     for place, value in zip(places, values, strict=True):
         axes.annotate(
-            f"{value:.0f}" if abs(value) >= 1 else f"{value:.1f}",
+            plots.number("{value:.0f}" if abs(value) >= 1 else "{value:.1f}", value=value),
             (max(value, 0.0), place),
             xytext=(4, 0),
             textcoords="offset points",
@@ -121,8 +138,8 @@ def donor_weights(rows: Rows, *, most: int = 12) -> Axes:
             color=INK,
         )
     axes.axvline(0, color=INK, linewidth=0.8)
-    axes.set_yticks(list(places), [row["label"] for row in shown])
-    axes.set_xlabel("Weight in the synthetic control, per cent")
+    axes.set_yticks(list(places), plots.row_labels([row["label"] for row in drawn]))
+    plots.name_axes(axes, x=message("Weight in the synthetic control, per cent"))
     axes.grid(axis="x", color="#e3e3e3")
     axes.grid(axis="y", visible=False)
     axes.invert_yaxis()

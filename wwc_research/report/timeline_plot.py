@@ -1,11 +1,12 @@
-"""The adoption timeline: who was awarded what and when, and the rows and the sentence that go with it.
+"""The adoption timeline: who was awarded what and when, and the sentence that goes with it.
 
-In: a panel, a sample and the public roster of awards, or plain rows. Out: axes, rows, text.
+In: plain rows. Out: axes, text.
 """
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -15,134 +16,44 @@ import matplotlib as mpl
 mpl.use("agg", force=False)
 
 import numpy as np
-import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from wwc_research import catalog
-from wwc_research.design.sample import Sample
 from wwc_research.errors import InputError, listed
-from wwc_research.panel.panel import Panel
+from wwc_research.evidence.adoptions import EVENTS
+from wwc_research.messages import Message, counted, message
+from wwc_research.report import plots
+from wwc_research.report.language import shown
 from wwc_research.report.map_plot import one_path, years_told
 from wwc_research.report.plots import BLUE, GREY, INK, STYLE, Rows
 from wwc_research.standard.timing import LEVEL_DOSE, UNKNOWN_LEVEL
 
 MOST_CITIES = 60
-# an honour roll names cities that have no certification, so it is no event of this picture
-EVENTS: Final = ("first", "level-up", "recertified")
-_LOOKS: Final[Mapping[str, tuple[str, str, str]]] = {
-    "silver": ("#9aa3a9", "o", "silver"),
-    "gold": ("#E69F00", "s", "gold"),
-    "platinum": (BLUE, "D", "platinum"),
-    UNKNOWN_LEVEL: ("white", "v", "level not known"),
-    "": (BLUE, "o", "first exposed"),
+_LOOKS: Final[Mapping[str, tuple[str, str, Message]]] = {
+    "silver": ("#9aa3a9", "o", message("silver")),
+    "gold": ("#E69F00", "s", message("gold")),
+    "platinum": (BLUE, "D", message("platinum")),
+    UNKNOWN_LEVEL: ("white", "v", message("level not known")),
+    "": (BLUE, "o", message("first exposed")),
 }
+MOST_LETTERS = 24  # of a line that names the axis of the bars, which is short
 _PITCH = 0.175  # inches a city
 
 
-def timeline_rows(panel: Panel, *, sample: Sample, events: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row an award of each exposed city of the sample, or of each exposed city in its exposed counties.
-
-    Only cities that were exposed are in it, and only what the public roster says of them. For a treatment from a level
-    on (gold) awards below it are left out, and the first one at it is the first; for a treatment that is no award
-    each city has one row, without level.
-
-    Parameters
-    ----------
-    panel
-        The panel from which the sample was drawn.
-    sample
-        From `Design.sample`.
-    events
-        Table certification/events: place_id, event, level, announced_on.
-
-    Returns
-    -------
-    list of dict
-        label, event (first, level-up, recertified), level (silver, gold, platinum, unknown; empty for no award),
-        announced_on ('' = not dated; as precise as published), year (None = not dated); cities in order of their
-        first date, undated ones last.
-
-    Raises
-    ------
-    InputError
-        Where the sample was not drawn from a panel.
-    """
-    name, unit = sample.settings.get("treatment"), sample.settings.get("unit")
-    if name not in catalog.treatments() or unit not in ("place", "county"):
-        raise InputError(
-            f"the sample has unit {unit!r} and treatment {name!r}; a timeline needs a sample from Design.sample, or "
-            "rows of your own for adoption_timeline"
-        )
-    treatment = catalog.treatment(name)
-    places = _exposed_places(panel, sample=sample, treatment=treatment)
-    labels = dict(zip(places["place_id"], places["label"], strict=True))
-    if treatment.is_award:
-        return award_rows(events, labels=labels, minimum_level=treatment.minimum_level)
-    dates = zip(places["label"], places[f"{name}_date"], strict=True)
-    return _ordered([_row(label, event="first", level="", announced_on=date) for label, date in dates])
+def level_word(level: str) -> Message:
+    """What a level is called: `silver`; empty where there are no levels."""
+    return _LOOKS[level][2] if level else Message("")
 
 
-def award_rows(events: pd.DataFrame, *, labels: Mapping[str, str], minimum_level: str = "") -> list[dict[str, Any]]:
-    """One row an award of the cities in `labels`, as `timeline_rows` gives them.
-
-    Parameters
-    ----------
-    events
-        Table certification/events: place_id, event, level, announced_on.
-    labels
-        Name on the picture by place_id; other cities are left out.
-    minimum_level
-        Awards below this level, or of unknown level, are left out.
-    """
-    chosen = events.loc[events["place_id"].isin(list(labels)) & events["event"].isin(EVENTS)].fillna("")
-    least = LEVEL_DOSE[minimum_level or "none"]
-    rows: list[dict[str, Any]] = []
-    for place_id, awards in chosen.groupby("place_id", sort=True):
-        own = [
-            _row(labels[str(place_id)], event=event, level=level or UNKNOWN_LEVEL, announced_on=date)
-            for event, level, date in awards[["event", "level", "announced_on"]].itertuples(index=False, name=None)
-            if not minimum_level or LEVEL_DOSE.get(level, -1.0) >= least
-        ]
-        own.sort(key=lambda row: (row["event"] != "first", row["announced_on"] == "", row["announced_on"]))
-        if minimum_level and own:
-            own[0]["event"] = "first"
-        rows += own
-    return _ordered(rows)
-
-
-def _exposed_places(panel: Panel, *, sample: Sample, treatment: catalog.Treatment) -> pd.DataFrame:
-    """Exposed places of the sample, one row each; in exposed counties those that exposed them."""
-    units = sample.frame.loc[sample.frame["cohort"].notna(), "unit"].unique()
-    places = panel.frame.drop_duplicates("place_id")
-    if sample.settings["unit"] == "place":
-        return places.loc[places["place_id"].isin(units)]
-    own = places["county_id"].isin(units) & places[f"{treatment.name}_cohort"].notna()
-    if treatment.is_award:
-        own &= places[f"{treatment.name}_edition"].isin(sample.settings["editions"])
-    return places.loc[own]
-
-
-def _row(label: str, *, event: str, level: str, announced_on: str) -> dict[str, Any]:
-    year = int(announced_on[:4]) if announced_on else None
-    return {"label": label, "event": event, "level": level, "announced_on": announced_on, "year": year}
-
-
-def _ordered(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    first = {row["label"]: row["announced_on"] or "~" for row in rows if row["event"] == "first"}
-    # a stable sort: awards of one city keep their order
-    return sorted(rows, key=lambda row: (first[row["label"]], row["label"]))
-
-
-def timeline_finding(rows: Rows, *, one: str, many: str) -> str:
+def timeline_finding(rows: Rows, *, one: str, many: str) -> Message:
     """One sentence for the timeline: how many cities, when, at what level, and how many rose later.
 
     Parameters
     ----------
     rows
-        From `timeline_rows` or `award_rows`.
+        From `evidence.adoptions`: `timeline_rows` or `award_rows`.
     one, many
         What a city is called: `certified city`, `certified cities`.
 
@@ -155,24 +66,51 @@ def timeline_finding(rows: Rows, *, one: str, many: str) -> str:
     """
     firsts = [row for row in rows if row["event"] == "first"]
     if not firsts:
-        return f"No {one} is in the sample, so the timeline is empty."
+        return message("No {many} are in the sample, so the timeline is empty.", many=many)
     years = Counter(row["year"] for row in firsts if row["year"] is not None)
     levels = Counter(row["level"] for row in firsts if row["level"])
-    single = len(firsts) == 1
-    did = (
-        ("had its" if single else "had their") + " first award" if levels else f"{'was' if single else 'were'} exposed"
-    )
-    text = f"{len(firsts)} {one if single else many} {did} {years_told(years) if years else 'at a date not known'}"
+    when = years_told(years) if years else message("at a date not known")
+    named: dict[str, Any] = {"n": len(firsts), "one": one, "many": many, "when": when}
     if levels:
-        named = {level: f"{levels[level]} at {level}" for level in LEVEL_DOSE if levels[level]}
-        if levels[UNKNOWN_LEVEL]:
-            named[UNKNOWN_LEVEL] = f"{levels[UNKNOWN_LEVEL]} at a level not known"
-        text += f": {', '.join(named.values())}"
+        parts = [
+            counted(
+                "{n:,} {one} had its first award {when}: {levels:list}",
+                "{n:,} {many} had their first award {when}: {levels:list}",
+                levels=_levels_told(levels),
+                **named,
+            )
+        ]
+    else:
+        parts = [counted("{n:,} {one} was exposed {when}", "{n:,} {many} were exposed {when}", **named)]
     if (undated := len(firsts) - years.total()) and years:
-        text += f"; {undated} {'is' if undated == 1 else 'are'} not dated"
+        parts.append(counted("{n} is not dated", "{n} are not dated", n=undated))
     if rose := len({row["label"] for row in rows if row["event"] == "level-up"}):
-        text += f"; {rose} later rose to a higher level"
-    return f"{text}."
+        parts.append(counted("{n} later rose to a higher level", "{n} later rose to a higher level", n=rose))
+    return message("{parts:semicolons}.", parts=parts)
+
+
+def _levels_told(levels: Mapping[str, int]) -> list[Message]:
+    """How many at which level, from the lowest up, those of unknown level last."""
+    told = [
+        message("{n_cities:,} at {level}", n_cities=levels[level], level=_LOOKS[level][2])
+        for level in LEVEL_DOSE
+        if levels.get(level) and level in _LOOKS
+    ]
+    unknown = levels.get(UNKNOWN_LEVEL, 0)
+    return [*told, message("{n_cities:,} at a level not known", n_cities=unknown)] if unknown else told
+
+
+def timeline_caption(*, is_award: bool = True) -> Message:
+    """What stands under the timeline: which year an award, or another beginning, is shown in."""
+    if not is_award:
+        return message(
+            "Each city in the calendar year in which it began; the analysis counts a city as exposed from the first "
+            "year that this can have reached, which can be the year after."
+        )
+    return message(
+        "Each award in the calendar year in which it was announced; the analysis counts a city as exposed from the "
+        "first year that the award can have reached, which can be the year after."
+    )
 
 
 def adoption_timeline(rows: Rows) -> Axes:
@@ -200,7 +138,7 @@ def adoption_timeline(rows: Rows) -> Axes:
     nowhere = span[1] + 1 if any(row["year"] is None for row in drawn) else None
     heights = [1.9, _PITCH * (len(cities) + 1)] if is_listed else [2.4]
     with mpl.rc_context({**STYLE, "font.size": 9}):
-        figure, grid = plt.subplots(
+        _, grid = plt.subplots(
             len(heights),
             1,
             figsize=(5.2, sum(heights) + 0.75),
@@ -223,14 +161,14 @@ def adoption_timeline(rows: Rows) -> Axes:
         turns = [np.array([(year, -0.7), (year, len(cities) - 0.3)]) for year in range(span[0], last + 2)]
         grid[1, 0].add_patch(one_path(turns, facecolor="none", edgecolor="#e9e9e9", linewidth=0.8, zorder=0.5))
     handles = _handles(drawn)
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), fontsize=9, frameon=False)
+    plots.legend_above(upper, handles)
     return upper
 
 
 def _year_name(year: int, *, first: int, nowhere: int | None) -> str:
     """`2018`, then `’19`, so that the years stand side by side on a phone."""
     if year == nowhere:
-        return "no\ndate"
+        return textwrap.fill(shown(message("no date")), 6, break_long_words=False)
     return str(year) if year == first else f"’{year % 100:02d}"
 
 
@@ -257,18 +195,28 @@ def _bars(axes: Axes, firsts: Rows, *, nowhere: int | None) -> None:
     for level, (colour, _, _) in _LOOKS.items():
         values = np.array([counts[year, level] for year in years], dtype=float)
         if values.any():
-            shown = values > 0
-            places = np.array(years)[shown] + 0.5
-            axes.bar(places, values[shown], bottom=below[shown], width=0.75, color=colour, edgecolor=INK, linewidth=0.6)
+            is_there = values > 0
+            places = np.array(years)[is_there] + 0.5
+            axes.bar(
+                places, values[is_there], bottom=below[is_there], width=0.75, color=colour, edgecolor=INK, linewidth=0.6
+            )
             below += values
     for year, total in zip(years, below, strict=True):
         axes.annotate(
-            f"{total:.0f}", (year + 0.5, total), xytext=(0, 2), textcoords="offset points", ha="center", color=INK
+            plots.number("{total:,.0f}", total=total),
+            (year + 0.5, total),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            color=INK,
         )
     axes.set_axisbelow(True)
     axes.set_ylim(0, max(float(below.max(initial=0)) * 1.15, 1.0))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-    axes.set_ylabel("Cities, first award" if any(row["level"] for row in firsts) else "Cities, first exposed")
+    axes.yaxis.set_major_formatter(plots.NumberTicks())
+    with_levels = any(row["level"] for row in firsts)
+    told = shown(message("Cities, first award") if with_levels else message("Cities, first exposed"))
+    axes.set_ylabel(textwrap.fill(told, MOST_LETTERS, break_long_words=False))
 
 
 def _dots(axes: Axes, rows: Rows, *, cities: Sequence[str], nowhere: int | None) -> None:
@@ -333,7 +281,7 @@ def _marker(colour: str, marker: str) -> dict[str, Any]:
 def _handles(rows: Rows) -> list[Line2D]:
     present = {row["level"] for row in rows}
     handles = [
-        Line2D([], [], **_marker(colour, marker), label=title)
+        Line2D([], [], **_marker(colour, marker), label=shown(title))
         for level, (colour, marker, title) in _LOOKS.items()
         if level in present
     ]
@@ -345,5 +293,5 @@ def _handles(rows: Rows) -> list[Line2D]:
             "markersize": 6,
             "markeredgewidth": 1.4,
         }
-        handles.append(Line2D([], [], **stroke, label="renewed"))
+        handles.append(Line2D([], [], **stroke, label=shown(message("renewed"))))
     return handles
