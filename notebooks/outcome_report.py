@@ -16,60 +16,92 @@
 # %% tags=["parameters"]
 # The evidence to show, relative to this notebook. `wwc-research report` makes it and runs this notebook on it.
 evidence_path = "../data/processed/evidence/findings/certification/broadband.json"
+# "staff" or "research": which of the cells below show something.
+audience = "research"
+# "en", "es" or "pt".
+language = "en"
 
 # %%
-from wwc_research.report import doubt_sections, sections
+from wwc_research.report import citation, doubt_sections, sections, staff_sections
+from wwc_research.report.outcome_page import OutcomePage
 
-evidence = sections.load(evidence_path)
-sections.headline(evidence)
-
-# %%
-sections.event_study(evidence)
+page = OutcomePage.open(evidence_path, audience=audience, language=language)
+page.staff(staff_sections.answer)
 
 # %%
-sections.trends(evidence)
+page.staff(staff_sections.picture)
 
 # %%
-sections.synthetic(evidence)
+page.staff(staff_sections.how_sure)
 
 # %%
-sections.cross_section(evidence)
+page.staff(staff_sections.not_to_claim)
 
 # %%
-sections.estimates(evidence)
+page.staff(staff_sections.change_of_mind)
 
 # %%
-doubt_sections.many_questions(evidence)
+page.staff(staff_sections.about)
 
 # %%
-sections.checks(evidence)
+page.research(sections.headline)
 
 # %%
-doubt_sections.variations(evidence)
+page.research(sections.estimand)
 
 # %%
-doubt_sections.specification_curve(evidence)
+page.research(sections.cohorts)
 
 # %%
-doubt_sections.sensitivity(evidence)
+page.research(sections.places)
 
 # %%
-doubt_sections.calibration(evidence)
+page.research(sections.event_study)
 
 # %%
-sections.balance(evidence)
+page.research(sections.trends)
 
 # %%
-sections.cohorts(evidence)
+page.research(sections.synthetic)
 
 # %%
-sections.exclusions(evidence)
+page.research(sections.cross_section)
 
 # %%
-doubt_sections.plan(evidence)
+page.research(sections.estimates)
 
 # %%
-sections.methods(evidence)
+page.research(doubt_sections.many_questions)
 
 # %%
-sections.provenance(evidence)
+page.research(sections.checks)
+
+# %%
+page.research(doubt_sections.variations)
+
+# %%
+page.research(doubt_sections.specification_curve)
+
+# %%
+page.research(doubt_sections.sensitivity)
+
+# %%
+page.research(doubt_sections.calibration)
+
+# %%
+page.research(sections.balance)
+
+# %%
+page.research(sections.exclusions)
+
+# %%
+page.research(doubt_sections.plan)
+
+# %%
+page.research(sections.methods)
+
+# %%
+page.research(sections.provenance)
+
+# %%
+page.research(citation.citation)

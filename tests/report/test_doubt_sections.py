@@ -1,11 +1,10 @@
 import dataclasses
+import re
 
 import pytest
 
-from wwc_research import catalog
-from wwc_research.evidence.questions import Question
+from tests.report.example_evidence import empty_evidence, example_evidence
 from wwc_research.report import doubt_sections, html, sections
-from wwc_research.report.index import index_html
 
 PARTS = (
     doubt_sections.plan,
@@ -18,29 +17,24 @@ PARTS = (
 
 
 @pytest.fixture(scope="module")
-def found(answered):
-    return answered[1]
+def found():
+    return example_evidence()
+
+
+def text_of(part, evidence) -> str:
+    return html.text_only(str(part(evidence).html))
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
-def test_a_part_without_anything_to_show_says_so_in_one_sentence(part, found):
-    bare = dataclasses.replace(
-        found["broadband"],
-        plan_status={},
-        adjusted={},
-        variations=(),
-        specifications=None,
-        sensitivity={},
-        calibration=None,
-    )
-    text = html.text_only(str(part(bare).html))
+def test_a_part_without_anything_to_show_says_so_in_one_sentence(part):
+    text = text_of(part, empty_evidence())
     assert text.rstrip().endswith(".")
-    assert "<table" not in part(bare).html
+    assert "<table" not in part(empty_evidence()).html
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.__name__)
-def test_every_part_has_one_heading_and_named_tables_for_every_outcome(part, found):
-    for evidence in found.values():
+def test_every_part_shows_what_a_real_run_found(part, answered):
+    for evidence in answered[1].values():
         text = str(part(evidence).html)
         assert text.count("<h2") == 1
         assert text.count("<table") == text.count("<caption")
@@ -49,54 +43,80 @@ def test_every_part_has_one_heading_and_named_tables_for_every_outcome(part, fou
 
 
 def test_the_card_says_that_exposures_are_simulated(found):
-    text = html.text_only(str(doubt_sections.calibration(found["broadband"]).html))
+    text = text_of(doubt_sections.calibration, found)
     assert "simulated placebo exposures" in text
     assert "simulated exposures, real outcomes" in text
+    assert "Imputation, as judged on this page" in text
+    assert "in doubt" in text
 
 
 def test_corrected_p_values_stand_beside_the_one_by_itself(found):
-    evidence = found["broadband"]
-    text = html.text_only(str(doubt_sections.many_questions(evidence).html))
+    text = text_of(doubt_sections.many_questions, found)
     assert "Romano-Wolf" in text
     assert "Holm" in text
-    assert "2 questions" in text
+    assert "6 questions" in text
     assert "The larger half of the exposed" in text
 
 
 def test_a_deviation_from_the_plan_is_listed_on_the_page(found):
     status = {
-        **found["broadband"].plan_status,
+        **found.plan_status,
         "sentence": "This run deviates.",
         "deviations": ["window: other <years>"],
     }
-    text = str(doubt_sections.plan(dataclasses.replace(found["broadband"], plan_status=status)).html)
+    text = str(doubt_sections.plan(dataclasses.replace(found, plan_status=status)).html)
     assert "This run deviates." in text
     assert "window: other &lt;years&gt;" in text
 
 
 def test_an_analysis_that_could_not_be_made_gives_its_reason(found):
-    evidence = found["broadband"]
-    broken = {name: {"failed": f"no {name}"} for name in evidence.sensitivity}
-    text = html.text_only(str(doubt_sections.sensitivity(dataclasses.replace(evidence, sensitivity=broken)).html))
+    broken = {name: {"failed": f"no {name}"} for name in found.sensitivity}
+    text = text_of(doubt_sections.sensitivity, dataclasses.replace(found, sensitivity=broken))
     for name in broken:
         assert f"no {name}" in text
 
 
-def test_the_grade_and_the_verdict_stand_on_top(found):
-    for evidence in found.values():
-        text = html.text_only(str(sections.headline(evidence).html))
+def test_a_specification_is_told_by_where_it_leaves_the_plan(found):
+    text = str(doubt_sections.specification_curve(found).html)
+    _, *bodies = [re.findall(r'<th scope="row(?:group)?"[^>]*>([^<]*)', body) for body in text.split("<tbody>")]
+    assert bodies == [
+        ["imputation; not yet or never exposed", "as planned", "by population"],
+        [
+            "Callaway and Sant&#39;Anna; not yet or never exposed",
+            "at baseline, as planned",
+            "at baseline, as planned; by population",
+        ],
+        ["imputation", "as planned"],
+        ["Callaway and Sant&#39;Anna", "at baseline, as planned; by population"],
+    ]
+
+
+def test_without_the_planned_specification_every_decision_is_told(found):
+    curve = {**found.specifications, "headline_row": None}
+    text = html.text_only(
+        str(doubt_sections.specification_curve(dataclasses.replace(found, specifications=curve)).html)
+    )
+    assert "Other than planned" not in text
+    assert "imputation; not yet or never exposed; as planned" in text
+
+
+def test_a_question_without_meaning_here_is_named_in_words(found):
+    text = text_of(doubt_sections.variations, found)
+    assert "Declared corrections: no declared correction touches broadband_share" in text
+    assert "First awards under V3 alone: no unit is seen before and after" in text
+
+
+def test_a_placebo_outcome_is_shown_in_its_own_scale(found):
+    text = text_of(doubt_sections.variations, found)
+    assert "\N{MINUS SIGN}0.20" in text
+    other = [dict(row) for row in found.variations]
+    other[1]["estimate"] = {**other[1]["estimate"], "unit": "years", "scale": 10.0}
+    changed = dataclasses.replace(found, variations=tuple(other))
+    assert "\N{MINUS SIGN}0.02 years" in text_of(doubt_sections.variations, changed)
+
+
+def test_the_grade_and_the_verdict_stand_on_top():
+    for verdict in ("improvement", "harm", "no_effect_larger", "cannot_tell"):
+        text = text_of(sections.headline, example_evidence(verdict))
         assert "Grade by the plan" in text
         assert "better than moderate" in text
-
-
-def test_the_index_has_a_table_for_each_treatment_and_marks_what_failed(found):
-    questions = [Question(treatment=name, outcome="broadband") for name in ("certification", "open_data_policy")]
-    text = index_html(
-        questions, found={questions[0]: found["broadband"]}, failed={"open_data_policy/broadband": "no <data>"}
-    )
-    assert text.count("<table") == 2
-    assert 'href="certification/broadband.html"' in text
-    assert "no &lt;data&gt;" in text
-    assert catalog.treatment("open_data_policy").title in text
-    assert "p, corrected" in text
-    assert "Of 2 questions asked" in text

@@ -1,3 +1,10 @@
+import csv
+import io
+import re
+from html import unescape
+from importlib import resources
+from urllib.parse import unquote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,9 +31,34 @@ def test_a_table_has_a_caption_scopes_and_numbers_on_the_right():
     assert "<caption>Cities</caption>" in made
     assert made.count('scope="col"') == 3
     assert made.count('scope="row"') == 2
-    assert '<th scope="col" class="number">Value</th>' in made
-    assert '<th scope="col">Note</th>' in made
+    assert '<th scope="col">Value<th scope="col">Note' in made
+    assert '<table class="n2 g3">' in made
     assert 'aria-label="Table: Cities"' in made
+
+
+def test_rows_are_gathered_under_lines_of_their_own_and_other_values_saved():
+    rows = [{"a": "x", "v": 1, "of": "P"}, {"a": "y", "v": 2, "of": "Q"}, {"a": "z", "v": 3, "of": "P"}]
+    made = html.table(rows, caption="C", columns={"a": "A", "v": "V"}, group="of", saved=("of", "v")).html
+    assert [re.sub("<[^>]*>", " ", body).split() for body in re.findall(r"<tbody>(.*?)(?=<tbody|</table)", made)] == [
+        ["P", "x", "1", "z", "3"],
+        ["Q", "y", "2"],
+    ]
+    assert made.count('<th scope="rowgroup" colspan="2">') == 2
+    assert "of,v%0AP,1%0AQ,2%0AP,3%0A" in made
+
+
+@given(st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=30))
+def test_the_values_behind_a_link_come_back_as_they_were(text):
+    made = html.table([{"a": "x", "b": f"b{text}"}], caption="C", columns={"a": "A", "b": "B"}).html
+    address = re.search(r'href="data:text/csv;charset=utf-8,([^"]*)"', made).group(1)
+    assert not re.search(r"[\s<>#]", address, re.ASCII)
+    assert list(csv.reader(io.StringIO(unquote(unescape(address)), newline="")))[1] == ["x", f"b{text}"]
+
+
+@pytest.mark.parametrize("at", range(2, 14))
+def test_the_style_sheet_knows_the_columns_of_figures(at):
+    style = resources.files("wwc_research.report").joinpath("templates/page/page.css").read_text(encoding="utf-8")
+    assert f".n{at} tr>:nth-child({at})" in style
 
 
 def drawn():
@@ -51,7 +83,7 @@ def test_a_figure_needs_alt_text_that_is_not_its_caption():
 def test_the_same_figure_has_the_same_bytes():
     made = [html.figure(drawn(), alt="An effect of 0.3 after exposure.", caption="Effects").html for _ in range(2)]
     assert made[0] == made[1]
-    assert "data:image/svg+xml;base64," in made[0]
+    assert 'src="data:image/svg+xml,%3Csvg' in made[0]
 
 
 def test_points_after_exposure_are_filled_and_before_hollow():

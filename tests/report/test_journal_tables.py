@@ -9,6 +9,7 @@ import pytest
 from wwc_research.errors import InputError
 from wwc_research.evidence.evidence import Evidence, Named
 from wwc_research.report import journal_tables as tables
+from wwc_research.report.language import shown
 
 HOSTILE = (
     "=HYPERLINK(1)",
@@ -122,7 +123,7 @@ def every_table(evidence: Evidence) -> list[tables.JournalTable]:
 
 
 def grid(table: tables.JournalTable) -> dict[str, list[str]]:
-    return {row.label: [cell.shown for cell in row.cells] for row in table.rows}
+    return {row.label: [shown(cell.shown) for cell in row.cells] for row in table.rows}
 
 
 COMMANDS = {
@@ -281,7 +282,7 @@ def test_balance_counts_what_is_beyond_the_limit_and_leaves_undefined_figures_op
         "Population (log)": ["1.20", "−0.30", "2.29", "1.05"],
         "=Share_of %": ["–", "0.10", "–", "1.00"],
     }
-    assert "1 of 2 differences exceed the plan's limit of 0.25" in table.notes[1]
+    assert "1 of 2 differences exceeds the plan's limit of 0.25" in table.notes[1]
 
 
 def test_cohorts_add_up_to_the_exposed():

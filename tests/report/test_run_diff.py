@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from wwc_research.errors import InputError
-from wwc_research.report import batch
+from wwc_research.report.evidence_table import FIELDS, evidence_csv
 from wwc_research.report.run_diff import difference
 
-FIELDS = batch.evidence_csv([]).strip().split(",")
 HEAD = {
     "outcome": "broadband", "treatment": "certification", "family": "residents", "name": "imputation",
     "is_headline": True, "estimator": "imputation", "estimand": "effect", "estimate": 0.006, "std_error": 0.004,
@@ -287,7 +286,7 @@ def test_the_keys_are_those_that_a_batch_writes(finished):
     from tests.report.test_journal_tables import made_evidence
 
     evidence = made_evidence()
-    text = batch.evidence_csv([evidence])
+    text = evidence_csv([evidence])
     one = finished("one", rows=())
     record = json.loads((one / "run.json").read_text(encoding="utf-8"))
     record["files"]["evidence.csv"] = hashlib.sha256(text.encode()).hexdigest()
@@ -297,3 +296,12 @@ def test_the_keys_are_those_that_a_batch_writes(finished):
     assert [item.question for item in found.findings] == [f"{evidence.treatment}/{evidence.outcome}"]
     assert found.findings[0].first.estimate == evidence.headline.estimate["estimate"]
     assert found.findings[0].first.std_error == evidence.judged["std_error"]
+
+
+def test_a_run_that_keeps_the_pieces_of_its_fingerprint_apart_tells_which_changed(finished):
+    pieces = {"code": "c0", "templates": {"outcome_report.ipynb": "t0"}, "languages": {"en": ""}, "lock": "l0"}
+    one = finished("one", fingerprint="f0", pieces=pieces)
+    for name, said in (("code", "own code"), ("templates", "template"), ("languages", "languages"), ("lock", "lock")):
+        two = finished(f"two-{name}", fingerprint="f1", pieces={**pieces, name: "other"})
+        (sentence,) = difference(one, two).code
+        assert said in sentence

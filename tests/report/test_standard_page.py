@@ -1,5 +1,6 @@
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ from wwc_research.catalog.editions import edition, editions
 from wwc_research.errors import InputError
 from wwc_research.report import standard_page
 from wwc_research.report.html import text_only
+from wwc_research.report.language import LANGUAGES
 from wwc_research.report.standard_page import file_name, paired_criteria, standard_html
+from wwc_research.standard import impact as impact_module
 from wwc_research.standard.impact import impact
 from wwc_research.standard.proposals import variant
 from wwc_research.standard.responses import Responses
@@ -82,6 +85,16 @@ def test_an_edition_comparison_says_what_is_not_known():
     assert "how many criteria it has is not known (10 are named)" in text
 
 
+def test_editions_are_named_in_the_language_and_outcomes_by_their_titles():
+    text = text_only(standard_html(V2, V3, language="es"))
+    assert "Segunda edición del Estándar" in text
+    assert "since August 2022" not in text
+    assert "Second edition" not in text
+    told = text_only(standard_html(V2, V3))
+    assert "Broadband access" in told
+    assert "air_quality" not in told
+
+
 def test_the_impact_leads_the_page_and_no_city_stands_on_it():
     held = assessed(V3)
     found = impact(held, before=V3, after=PROPOSAL)
@@ -99,7 +112,7 @@ def test_every_count_of_cities_on_the_page_is_published_by_the_impact():
     found = impact(assessed(V3), before=V3, after=PROPOSAL)
     text = standard_html(V3, PROPOSAL, impact=found)
     section = text[text.index("What it would do") : text.index("How these numbers")]
-    shown = {int(number) for number in re.findall(r'<td class="number">(\d+)</td>', section)}
+    shown = {int(number) for number in re.findall(r"<td>(\d+)(?=<)", section)}
     assert shown
     assert shown <= {row.cities_count for row in found.rows}
 
@@ -134,3 +147,27 @@ def test_a_proposal_that_is_no_file_is_refused(tmp_path):
         standard_page.chosen_edition(str(tmp_path / "none.toml"))
     with pytest.raises(InputError, match="v3-draft"):
         standard_page.chosen_edition("v9")
+
+
+def test_the_page_speaks_its_language_and_marks_the_texts_of_the_programme_as_english():
+    for code, language in LANGUAGES.items():
+        text = standard_html(V2, V3, language=code)
+        assert f'<html lang="{language.tag}">' in text
+        assert ('<span lang="en">' in text) == (code != "en")
+        assert '<div lang="en"><ul>' in text
+    with pytest.raises(InputError, match="there is no language 'fr'"):
+        standard_html(V2, V3, language="fr")
+
+
+def test_every_change_that_can_befall_a_city_has_a_sentence():
+    changes = (impact_module.LOSES, impact_module.LOWER, impact_module.KEEPS, impact_module.HIGHER)
+    changes += (impact_module.STAYS, impact_module.GAINS, impact_module.FAILS, impact_module.MEETS)
+    assert set(standard_page._WOULD) == set(changes)
+    assert standard_page._WOULD[changes[0]](1234) == "1,234 would lose certification"
+
+
+def test_a_download_holds_text_and_no_markup():
+    text = standard_html(V2, V3, language="es")
+    tables = [unquote(data) for data in re.findall(r'href="data:text/csv;charset=utf-8,(.*?)"', text)]
+    assert tables
+    assert not any("<" in table for table in tables)

@@ -3,9 +3,11 @@ import dataclasses
 import pytest
 
 from tests.evidence.test_verdict import BROADBAND, RULE, evidence
+from tests.report.example_evidence import example_evidence, failed_evidence
 from wwc_research import catalog
 from wwc_research.evidence.verdict import decide
-from wwc_research.report import wording
+from wwc_research.messages import Message
+from wwc_research.report import language, wording
 
 CERTIFICATION = catalog.treatment("certification")
 PROOF = ("caus", "improv", "works", "because of", "leads to")
@@ -21,14 +23,13 @@ def judged(**changes):
     [(-0.94, 1, "\N{MINUS SIGN}0.9"), (0.94, 1, "+0.9"), (-0.04, 1, "0.0"), (12345.6, 0, "+12,346"), (None, 1, "–")],
 )
 def test_numbers_have_a_sign_a_true_minus_and_no_negative_zero(value, decimals, text):
-    assert wording.number(value, decimals=decimals, signed=True) == text
+    assert language.shown(wording.number(value, decimals=decimals, signed=True)) == text
 
 
-def test_a_sentence_gets_true_minus_signs_before_numbers_and_nowhere_else():
-    text = "It moved by -0.5 (p = -1) from 2016-2022 in a well-known place, id-3."
-    assert wording.typeset(text) == (
-        "It moved by \N{MINUS SIGN}0.5 (p = \N{MINUS SIGN}1) from 2016-2022 in a well-known place, id-3."
-    )
+def test_a_sentence_gets_true_minus_signs_before_its_numbers_and_nowhere_else():
+    text = language.shown(wording.headline_sentence(judged(estimate=0.01, half=0.03), BROADBAND, CERTIFICATION))
+    assert "\N{MINUS SIGN}2.0 to +4.0 percentage points" in text
+    assert "-" not in text
 
 
 def test_a_p_value_is_never_printed_as_zero():
@@ -71,8 +72,8 @@ def test_later_awards_used_as_exposed_are_said_to_be():
     found = judged()
     settings = {"settings": {"editions": ["v1", "v2", "v3"]}}
     used = dataclasses.replace(found, headline=dataclasses.replace(found.headline, estimate=settings))
-    assert any("They count as exposed here" in line for line in wording.not_to_claim(used, BROADBAND, CERTIFICATION))
-    assert any("do not count" in line for line in wording.not_to_claim(found, BROADBAND, CERTIFICATION))
+    assert any("They are among" in line for line in wording.not_to_claim(used, BROADBAND, CERTIFICATION))
+    assert any("are not among" in line for line in wording.not_to_claim(found, BROADBAND, CERTIFICATION))
 
 
 def test_without_an_estimate_the_sentence_says_so():
@@ -82,9 +83,7 @@ def test_without_an_estimate_the_sentence_says_so():
 
 def test_the_natural_size_counts_households_per_thousand():
     values = {"estimate": 0.0123, "ci_low": -0.002, "ci_high": 0.03}
-    assert wording.natural_size(values, BROADBAND) == (
-        "about +12 connected households per 1,000 (from \N{MINUS SIGN}2.0 to +30)"
-    )
+    assert wording.natural_size(values, BROADBAND) == ("about +12 connected households per 1,000 (from -2.0 to +30)")
 
 
 def test_every_outcome_that_the_award_asks_for_warns_of_later_awards():
@@ -97,3 +96,69 @@ def test_a_null_warns_against_both_readings():
     lines = wording.not_to_claim(judged(p_value=0.9), BROADBAND, CERTIFICATION)
     assert any("brings better broadband" in line for line in lines)
     assert any("does nothing" in line for line in lines)
+
+
+def spoken(monkeypatch, texts):
+    """A made-up language that knows a few texts and writes numbers as Portuguese does."""
+    known = language.Catalogue(texts=texts, plural_index=lambda n: int(n != 1))
+    monkeypatch.setattr(language, "catalogue", lambda code: known)
+    return language.speaking("pt")
+
+
+@pytest.mark.parametrize("verdict", ["improvement", "harm", "no_effect_larger", "cannot_tell"])
+@pytest.mark.parametrize("unit", ["place", "county"])
+def test_everything_that_is_said_is_a_message(verdict, unit):
+    found = example_evidence(verdict)
+    estimate = {**found.headline.estimate, "settings": {**found.headline.estimate["settings"], "unit": unit}}
+    found = dataclasses.replace(found, headline=dataclasses.replace(found.headline, estimate=estimate))
+    both, three = (found, BROADBAND), (found, BROADBAND, CERTIFICATION)
+    said = [
+        *(say(found) for say in (wording.how_sure, wording.graded, wording.how_judged, wording.horizon, wording.units)),
+        *(say(*both) for say in (wording.verdict_title, wording.smallest_visible)),
+        wording.headline_sentence(*three),
+        wording.exposed_units(found, CERTIFICATION),
+        wording.natural_size(found.judged, BROADBAND),
+        wording.interval(found.judged, BROADBAND),
+        *wording.not_to_claim(*three),
+    ]
+    assert all(isinstance(text, Message) for text in said)
+    assert not any("{" in text or "None" in text for text in said)
+
+
+def test_a_failed_headline_is_spoken_of_everywhere():
+    found = failed_evidence()
+    assert wording.verdict_title(found, BROADBAND) == "Not judged"
+    assert wording.headline_sentence(found, BROADBAND, CERTIFICATION).startswith("The public data cannot say")
+    assert wording.how_judged(found) == "No inference was possible."
+
+
+def test_another_language_has_its_own_order_of_words_and_its_own_numbers(monkeypatch):
+    texts = {
+        "We cannot tell whether {noun} goes with {better}: the best estimate for {topic} is {best}, and anything "
+        "from {spread} fits the data.": "Ex {spread} bo {best} ({topic}): {better} ye {noun}?",
+        "{value} {unit}": "{unit} {value}",
+        "{low} to {high}": "{low} du {high}",
+        "percentage points": "zim",
+        "broadband access": "brod",
+    }
+    sentence = wording.headline_sentence(example_evidence(), BROADBAND, CERTIFICATION)
+    with spoken(monkeypatch, texts):
+        assert language.shown(sentence) == (
+            "Ex \N{MINUS SIGN}0,9 du zim +2,1 bo zim +0,6 (brod): better broadband access ye certification by "
+            "What Works Cities?"
+        )
+    assert sentence.startswith("We cannot tell")
+
+
+def test_exposed_units_are_inflected_by_the_words_of_the_catalogue(monkeypatch):
+    texts = {
+        "certified {units}": "{units} zertas",
+        "cities": "urbas",
+        "counties with {exposed}": "komitas kun {exposed}",
+    }
+    by_county = example_evidence()
+    estimate = {**by_county.headline.estimate, "settings": {"unit": "county"}}
+    by_county = dataclasses.replace(by_county, headline=dataclasses.replace(by_county.headline, estimate=estimate))
+    with spoken(monkeypatch, texts):
+        assert language.shown(wording.exposed_units(example_evidence(), CERTIFICATION)) == "urbas zertas"
+        assert language.shown(wording.exposed_units(by_county, CERTIFICATION)) == "komitas kun urbas zertas"

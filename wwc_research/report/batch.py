@@ -1,93 +1,54 @@
-"""A batch: evidence for every question, one correction over all of them, one page each, an index.
+"""A batch: evidence for every question, one correction over all of them, their pages, an index.
 
-In: the compiled tables and the plan. Out: reports/<run>/ with <treatment>/<outcome>.html, index, evidence.csv and
-run.json. A failed question is marked and the others are finished; unchanged work is not done again.
+In: a `Batch`. Out: its folder with pages, index, evidence.csv and run.json. What fails is marked and all else is
+finished; unchanged work is not done again.
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
-import hashlib
-import io
-import json
-import os
-import platform
-import re
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata, resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from wwc_research import __version__, catalog
 from wwc_research.atomic import write_text
-from wwc_research.catalog import Plan
-from wwc_research.errors import Faults, listed
 from wwc_research.evidence.panels import ensure_panel
-from wwc_research.evidence.questions import LOCK_FILE, Question, in_one_line, read_plan_file, with_family, workers
-from wwc_research.report import page
-from wwc_research.report.csv_text import text_cell
+from wwc_research.evidence.questions import Pool, in_one_line
+from wwc_research.report.batch_files import Made, data_hash, identity, is_current, last_run, write_run
+from wwc_research.report.batch_pages import (
+    city_works,
+    in_language,
+    outcome_works,
+    question_links,
+    question_pages,
+    run_links,
+)
+from wwc_research.report.batch_plan import Batch
+from wwc_research.report.evidence_table import evidence_csv
 
 if TYPE_CHECKING:
-    from wwc_research.evidence.evidence import Evidence
     from wwc_research.evidence.run import Answers
+    from wwc_research.report.page_work import PageWork
 
-NOTEBOOK = "outcome_report.ipynb"
-WHOLE_RUN = "findings"
-PACKAGES = ("numpy", "pandas", "scipy", "statsmodels", "scikit-learn", "matplotlib", "papermill", "nbconvert")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """What to render, and where: `root` holds data/, notebooks/ and reports/; `questions` have a page each."""
-
-    root: Path
-    questions: tuple[Question, ...]
-    run: str
-    plan: Plan
-    jobs: int = 2
-
-    @property
-    def treatments(self) -> tuple[str, ...]:
-        """The treatments asked about, in order."""
-        return tuple(dict.fromkeys(question.treatment for question in self.questions))
-
-    @property
-    def outcomes(self) -> tuple[str, ...]:
-        """The outcomes asked about, in order."""
-        return tuple(dict.fromkeys(question.outcome for question in self.questions))
-
-    @property
-    def assembled(self) -> tuple[Question, ...]:
-        """Questions to answer: those with a page, and the others of their families, which the correction needs."""
-        return with_family(self.questions, plan=self.plan)
-
-    @property
-    def folder(self) -> Path:
-        """Where the pages go."""
-        return self.root / "reports" / self.run
-
-    @property
-    def work(self) -> Path:
-        """Where evidence and executed notebooks go."""
-        return self.root / "data" / "processed"
-
-    def page_path(self, question: Question) -> Path:
-        """The page of one question."""
-        return self.folder / f"{question.name}.html"
-
-    def evidence_path(self, question: Question) -> Path:
-        """The evidence file of one question."""
-        return self.work / "evidence" / self.run / f"{question.name}.json"
+Say = Callable[[str], None]
+Expect = Callable[[Mapping[str, float]], None]
+PAGE_SECONDS: Final = 1.0  # of one core, roughly, beside the parts of evidence: for the time left that is announced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """How a batch ended: pages made, pages that were already up to date, and failures, all by `Question.name`."""
+    """How a batch ended.
+
+    Attributes
+    ----------
+    made, unchanged
+        Names of pages that were made, and that were up to date already.
+    failed
+        One line of explanation by page or, where a question has no evidence, by question.
+    """
 
     index: Path
     made: tuple[str, ...]
@@ -96,302 +57,256 @@ class Finished:
     nothing_done: bool = False
 
 
-def _hash_of_files(paths: Sequence[Path], *, base: Path) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(path.relative_to(base).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def _package_files() -> tuple[Path, list[Path]]:
-    base = Path(str(resources.files("wwc_research")))
-    kinds = {".py", ".toml", ".j2", ".css", ".json"}
-    return base, [path for path in base.rglob("*") if path.suffix in kinds]
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that make the numbers."""
-    found = {name: metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "wwc-research": __version__, **found}
-
-
-def fingerprint(batch: Batch) -> str:
-    """A hash over all that the pages depend on: code, templates, notebook, data, plan and its lock, versions."""
-    base, files = _package_files()
-    parts = {
-        "package": _hash_of_files(files, base=base),
-        "notebook": _hash_of_files([batch.root / "notebooks" / NOTEBOOK], base=batch.root),
-        "data": data_hash(batch.root),
-        "questions": [question.name for question in batch.questions],
-        "plan": batch.plan.sha256,
-        "lock": _file_hash(batch.root / LOCK_FILE) or "",
-        "versions": versions(),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def data_hash(root: Path) -> str:
-    """Hash over the manifest and every compiled table as it is on disk, so that an altered table is noticed."""
-    folder = root / "data" / "raw"
-    return _hash_of_files([folder / "manifest.toml", *folder.rglob("*.csv")], base=folder)
-
-
-def _last_run(batch: Batch) -> dict[str, Any]:
-    path = batch.folder / "run.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def is_current(batch: Batch) -> bool:
-    """Whether the last run had the same inputs, failed nowhere, and its files are still as it left them."""
-    last = _last_run(batch)
-    if last.get("fingerprint") != fingerprint(batch) or last.get("failed"):
-        return False
-    files: dict[str, str] = last.get("files", {})
-    return bool(files) and all(_file_hash(batch.folder / name) == digest for name, digest in files.items())
-
-
-def _file_hash(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
-
-
-def render_one(notebook: Path, executed: Path, target: Path, parameters: dict[str, str], title: str) -> None:
-    """Run the notebook on one evidence file (in a worker) and write the page."""
-    page.execute(notebook, executed=executed, parameters=parameters)
-    write_text(target, page.to_html(executed, title=title))
-
-
-def _collect(
-    futures: Mapping[Future[None], Question], *, root: Path, tick: Callable[[str], None]
-) -> dict[Question, str]:
-    """Wait for all; what went wrong with each that failed, in one line."""
-    failed: dict[Question, str] = {}
-    for future in as_completed(futures):
-        question = futures[future]
-        error = future.exception()
-        if error is not None:
-            failed[question] = in_one_line(error, root=root)
-        tick(question.name)
-    return failed
+def _silent(_: object) -> None:
+    """Tell nobody."""
 
 
 def run_batch(
-    batch: Batch, *, say: Callable[[str], None], tick: Callable[[str], None], force: bool = False
+    batch: Batch, *, say: Say = _silent, tick: Say = _silent, expect: Expect = _silent, force: bool = False
 ) -> Finished:
-    """Render the batch; do nothing where nothing has changed.
+    """Make the pages of the batch; do nothing where nothing has changed.
 
     Parameters
     ----------
-    say, tick
-        Called with a line for the user, and after each finished step.
+    say
+        Called with a line for the user.
+    expect, tick
+        Called with the steps that are still to be done (their seconds of one core, roughly, by name), which may be more
+        than once, and with the name of each when it is done.
     force
-        Render even where nothing has changed.
-    """
-    index = batch.folder / "index.html"
-    if not force and is_current(batch):
-        return Finished(
-            index=index,
-            made=(),
-            unchanged=tuple(question.name for question in batch.questions),
-            failed={},
-            nothing_done=True,
-        )
-    started = time.monotonic()
-    answers = answer_batch(batch, say=say, tick=tick)
-    for question, evidence in answers.found.items():
-        evidence.write(batch.evidence_path(question))
-    for question in answers.failed:
-        batch.evidence_path(question).unlink(missing_ok=True)
-    rendered, unchanged, failures = _render_all(batch, failed=answers.failed, force=force, tick=tick)
-    failed = {question.name: why for question, why in {**answers.failed, **failures}.items()}
-    _write_index(batch, found=answers.found, failed=failed)
-    _write_run(batch, failed=failed, seconds=time.monotonic() - started)
-    return Finished(index=index, made=rendered, unchanged=unchanged, failed=failed)
-
-
-def answer_batch(batch: Batch, *, say: Callable[[str], None], tick: Callable[[str], None]) -> Answers:
-    """Evidence for every question of the batch and of its families, judged together; nothing is rendered."""
-    from wwc_research.evidence.run import answer, setting_of
-
-    panel_path = ensure_panel(batch.root, say=say)
-    tick("panel")
-    setting = setting_of(batch.root, panel_path=panel_path, plan=batch.plan, data_hash=data_hash(batch.root))
-    return answer(batch.questions, setting=setting, jobs=batch.jobs, root=batch.root, tick=tick)
-
-
-def _render_all(
-    batch: Batch, *, failed: Mapping[Question, str], force: bool, tick: Callable[[str], None]
-) -> tuple[tuple[str, ...], tuple[str, ...], dict[Question, str]]:
-    last = _last_run(batch)
-    futures: dict[Future[None], Question] = {}
-    unchanged = []
-    with workers(batch.jobs) as pool:
-        for question in batch.questions:
-            target = batch.page_path(question)
-            if question in failed:
-                target.unlink(missing_ok=True)
-                tick(question.name)
-            elif not force and _page_is_current(batch, question, last=last):
-                unchanged.append(question.name)
-                tick(question.name)
-            else:
-                executed = batch.work / "notebooks" / batch.run / f"{question.name}.ipynb"
-                outcome, treatment = catalog.outcome(question.outcome), catalog.treatment(question.treatment)
-                title = f"{outcome.title} and {treatment.title}"
-                notebook = batch.root / "notebooks" / NOTEBOOK
-                # relative to the notebook: the page shows its code, and must not show where a machine keeps its files
-                path = os.path.relpath(batch.evidence_path(question), notebook.parent)
-                parameters = {"evidence_path": Path(path).as_posix()}
-                futures[pool.submit(render_one, notebook, executed, target, parameters, title)] = question
-        failures = _collect(futures, root=batch.root, tick=tick)
-    for question in failures:
-        batch.page_path(question).unlink(missing_ok=True)
-    made = tuple(question.name for question in futures.values() if question not in failures)
-    return made, tuple(unchanged), failures
-
-
-def page_key(batch: Batch, question: Question) -> str:
-    """A hash over all that one page depends on: its evidence, the notebook and the report code."""
-    base, files = _package_files()
-    shown = [path for path in files if path.is_relative_to(base / "report") or path.suffix == ".toml"]
-    parts = [
-        _hash_of_files(shown, base=base),
-        _hash_of_files([batch.root / "notebooks" / NOTEBOOK], base=batch.root),
-        _file_hash(batch.evidence_path(question)) or "",
-        json.dumps(versions(), sort_keys=True),
-    ]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _page_is_current(batch: Batch, question: Question, *, last: Mapping[str, Any]) -> bool:
-    same_key = last.get("page_keys", {}).get(question.name) == page_key(batch, question)
-    return same_key and last.get("files", {}).get(f"{question.name}.html") == _file_hash(batch.page_path(question))
-
-
-def _write_index(batch: Batch, *, found: Mapping[Question, Evidence], failed: Mapping[str, str]) -> None:
-    from wwc_research.report.index import index_html
-
-    write_text(batch.folder / "index.html", index_html(batch.questions, found=found, failed=failed))
-    write_text(batch.folder / "evidence.csv", evidence_csv(list(found.values())))
-
-
-def evidence_csv(found: Sequence[Any]) -> str:
-    """All estimates of a run, one row each, as CSV text."""
-    buffer = io.StringIO()
-    fields = [
-        "outcome", "treatment", "family", "name", "is_headline", "estimator", "estimand", "estimate", "std_error",
-        "ci_low", "ci_high", "p_value", "q_value", "minimum_detectable_effect", "n_obs", "n_units", "n_treated",
-        "n_clusters", "judged_std_error", "judged_ci_low", "judged_ci_high", "judged_p_value", "lot_p_value",
-        "holm_p_value", "romano_wolf_p_value", "family_p_value", "verdict", "grade", "failed",
-    ]  # fmt: skip
-    writer = csv.DictWriter(buffer, fields, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for evidence in found:
-        for item in (evidence.headline, *evidence.alternatives):
-            is_headline = item.name == evidence.headline.name
-            judged = evidence.judged if is_headline else {}
-            adjusted = evidence.adjusted if is_headline else {}
-            decided = evidence.verdict if is_headline else None
-            writer.writerow(
-                {
-                    **dict(item.estimate or {}),
-                    "outcome": evidence.outcome,
-                    "treatment": evidence.treatment,
-                    "family": evidence.family,
-                    "name": item.name,
-                    "is_headline": is_headline,
-                    "q_value": evidence.q_value if is_headline else None,
-                    **{f"judged_{key}": judged.get(key) for key in ("std_error", "ci_low", "ci_high", "p_value")},
-                    "lot_p_value": judged.get("lot_p_value"),
-                    **{f"{key}_p_value": adjusted.get(key) for key in ("holm", "romano_wolf", "family")},
-                    "verdict": decided.code if decided else None,
-                    "grade": decided.grade.strength if decided else None,
-                    "estimand": text_cell((item.estimate or {}).get("estimand", "")),
-                    "failed": text_cell(item.failed),
-                }
-            )
-    return buffer.getvalue()
-
-
-def _write_run(batch: Batch, *, failed: Mapping[str, str], seconds: float) -> None:
-    from wwc_research.sources import raw
-
-    plan = batch.plan
-    pages = [question for question in batch.questions if question.name not in failed]
-    names = ["index.html", "evidence.csv", *(f"{question.name}.html" for question in pages)]
-    record = {
-        "fingerprint": fingerprint(batch),
-        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "seconds": round(seconds, 1),
-        "parameters": {"questions": [question.name for question in batch.questions], "run": batch.run},
-        "plan": {"title": plan.title, "written": plan.written, "sha256": plan.sha256},
-        "seed": plan.seed,
-        "data_sha256": data_hash(batch.root),
-        "tables": {table.name: table.sha256 for table in raw.list_tables(batch.root / "data" / "raw")},
-        "versions": versions(),
-        "platform": sys.platform,
-        "failed": dict(failed),
-        "page_keys": {question.name: page_key(batch, question) for question in pages},
-        "files": {name: _file_hash(batch.folder / name) for name in names},
-    }
-    write_text(batch.folder / "run.json", json.dumps(record, indent=1) + "\n")
-
-
-def plan_batch(
-    *,
-    root: Path,
-    treatments: Sequence[str] = (),
-    outcomes: Sequence[str] = (),
-    run: str | None = None,
-    jobs: int = 2,
-    plan_path: Path | None = None,
-) -> Batch:
-    """A batch whose names are all known and usable; without names, everything the plan asks.
+        Make every page, changed or not.
 
     Raises
     ------
     InputError
-        For unknown outcomes, a treatment that is unknown or undated, a run that is no plain folder name, or a project
-        without its template notebook: all faults at once, before any work starts.
-    DataError
-        For a plan with faults.
+        For parameters that a template does not take, or a cluster that cannot do this work: before any work.
     """
-    plan = read_plan_file(plan_path)
-    faults = Faults("report")
-    for name in outcomes:
-        if name not in plan.analyses:
-            near = difflib.get_close_matches(name, plan.analyses, n=1)
-            meant = f" Did you mean {near[0]}?" if near else ""
-            faults.add(f"there is no outcome {name!r} in the plan; it has {listed(plan.analyses, limit=40)}.{meant}")
-    dated = [name for name, entry in catalog.treatments().items() if entry.kind == "dated"]
-    for treatment in treatments:
-        if treatment not in dated:
-            known = treatment in catalog.treatments()
-            what = f"treatment {treatment!r} has no dates" if known else f"there is no treatment {treatment!r}"
-            faults.add(f"{what}; use {' or '.join(dated)}")
-    chosen = tuple(name for name in plan.analyses if name in outcomes) or tuple(plan.analyses)
-    asked = tuple(dict.fromkeys(treatments)) or plan.treatments
-    some = [*(treatments and asked), *(chosen if len(chosen) < len(plan.analyses) else ())]
-    folder = run if run is not None else "-".join(some) or WHOLE_RUN
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", folder):
-        faults.add(
-            f"--run {folder!r} should be a plain name of letters, digits, - and _; it becomes a folder of reports/"
+    if not force and is_current(batch):
+        unchanged = tuple(last_run(batch)["page_keys"])
+        return Finished(index=batch.folder / "index.html", made=(), unchanged=unchanged, failed={}, nothing_done=True)
+    from wwc_research.report import engine
+
+    started = time.monotonic()
+    works = outcome_works(batch)
+    engine.check(works)
+    with _cluster(batch) as pool:
+        answers = answer_batch(batch, say=say, tick=tick, expect=expect, pool=pool, pages=works)
+        _keep_evidence(batch, answers)
+        unanswered = {question.name: why for question, why in answers.failed.items()}
+        works = _possible(batch, works, answers) + _city_pages(batch, answers)
+        made = Made.before(batch)
+        current = [] if force else [work for work in works if made.is_current(work)]
+        todo = [work for work in works if work not in current]
+        expect({work.name: PAGE_SECONDS for work in todo})
+        failed_pages = _render(batch, todo, made=made, pool=pool, tick=tick)
+    pages = [work for work in works if work.name not in failed_pages]
+    done = [work for work in todo if work.name not in failed_pages]
+    others = _write_overviews(batch, answers=answers, pages=pages, failed_pages=failed_pages)
+    printed, failed_prints = _write_pdfs(batch, pages=pages, new=done)
+    others += printed
+    asked = {question.name: unanswered[question.name] for question in batch.questions if question.name in unanswered}
+    write_run(
+        made,
+        pages=pages,
+        others=others,
+        failed={**asked, **_by_question(batch, failed_pages), **failed_prints},
+        failed_pages=failed_pages,
+        seconds=time.monotonic() - started,
+    )
+    return Finished(
+        index=batch.folder / "index.html",
+        made=tuple(work.name for work in done),
+        unchanged=tuple(work.name for work in current),
+        failed={**unanswered, **failed_pages, **failed_prints},
+    )
+
+
+@contextmanager
+def _cluster(batch: Batch) -> Iterator[Pool | None]:
+    """The cluster that the batch names; None where this machine does the work."""
+    if not batch.scheduler:
+        yield None
+        return
+    from wwc_research.report.scheduler import cluster
+
+    with cluster(batch.scheduler, root=batch.root) as pool:
+        yield pool
+
+
+def answer_batch(
+    batch: Batch,
+    *,
+    say: Say = _silent,
+    tick: Say = _silent,
+    expect: Expect = _silent,
+    pool: Pool | None = None,
+    pages: Sequence[PageWork] = (),
+) -> Answers:
+    """Evidence for every question of the batch and of its families, judged together; nothing is rendered.
+
+    Parameters
+    ----------
+    pages
+        That are to be made afterwards: they count among the steps to expect.
+    """
+    panel_path = ensure_panel(batch.root, say=say)
+    from wwc_research.evidence.run import answer, setting_of, steps
+
+    setting = setting_of(batch.root, panel_path=panel_path, plan=batch.plan, data_hash=data_hash(batch.root))
+    expect({**steps(batch.questions, setting=setting), **{work.name: PAGE_SECONDS for work in pages}})
+    return answer(batch.questions, setting=setting, jobs=batch.jobs, root=batch.root, tick=tick, pool=pool)
+
+
+def _keep_evidence(batch: Batch, answers: Answers) -> None:
+    """Write the judged evidence where the pages read it; none is left of questions that failed."""
+    for question, evidence in answers.found.items():
+        evidence.write(batch.evidence_path(question))
+    for question in answers.failed:
+        batch.evidence_path(question).unlink(missing_ok=True)
+
+
+def _possible(batch: Batch, works: Sequence[PageWork], answers: Answers) -> list[PageWork]:
+    """The pages whose question has an answer; the others' are removed, as they no longer say what the data say."""
+    without = tuple(f"{question.name}." for question in answers.failed)
+    for work in works:
+        if work.name.startswith(without):
+            work.target.unlink(missing_ok=True)
+    return [work for work in works if not work.name.startswith(without)]
+
+
+def _city_pages(batch: Batch, answers: Answers) -> list[PageWork]:
+    """The pages of the cities asked for, with the files that they are made from written."""
+    if not batch.cities:
+        return []
+    from wwc_research.evidence.panels import panel_path
+    from wwc_research.panel.panel import Panel
+    from wwc_research.report import city_page, engine
+
+    folder = batch.work / "cities" / batch.run
+    panel = Panel.read(panel_path(batch.root))
+    works = city_works(
+        batch,
+        city_page.write_facts(
+            batch.cities,
+            panel=panel,
+            found=answers.found,
+            folder=folder,
+            root=batch.root,
+            links={question: question_pages(batch, question) for question in batch.questions},
+        ),
+    )
+    engine.check(works)
+    return works
+
+
+def _render(batch: Batch, works: Sequence[PageWork], *, made: Made, pool: Pool | None, tick: Say) -> dict[str, str]:
+    """Make the pages and note each that stands; why the others could not be made, by name."""
+    from wwc_research.report import engine
+
+    before = {work.name: (work, identity(work.target)) for work in works}
+
+    def finished(name: str) -> None:
+        work, was = before[name]
+        if identity(work.target) not in (None, was):
+            made.note(work)
+        tick(name)
+
+    if not works:
+        return {}
+    if pool is None:
+        failed = dict(engine.render(works, jobs=batch.jobs, kind=batch.engine, tick=finished))
+    else:
+        failed = _render_elsewhere(works, pool=pool, root=batch.root, tick=finished)
+    for name in failed:
+        before[name][0].target.unlink(missing_ok=True)
+    return failed
+
+
+def _render_elsewhere(works: Sequence[PageWork], *, pool: Pool, root: Path, tick: Say) -> dict[str, str]:
+    from wwc_research.report import engine
+
+    futures = {pool.submit(engine.render_one, work): work.name for work in works}
+    failed: dict[str, str] = {}
+    for future in as_completed(futures):
+        name = futures[future]
+        try:
+            future.result()
+        except (Exception, CancelledError) as error:
+            failed[name] = in_one_line(error, root=root)
+        tick(name)
+    return failed
+
+
+def _by_question(batch: Batch, failed_pages: Mapping[str, str], code: str = "") -> dict[str, str]:
+    """Why a page of a question failed, by `Question.name`; of the pages in one language where `code` is given."""
+    found: dict[str, str] = {}
+    for question in batch.questions:
+        for name, why in failed_pages.items():
+            if name.startswith(f"{question.name}.") and name.endswith(f".{code}" if code else ""):
+                found.setdefault(question.name, why)
+    return found
+
+
+def _write_overviews(
+    batch: Batch, *, answers: Answers, pages: Sequence[PageWork], failed_pages: Mapping[str, str]
+) -> list[Path]:
+    """Write the pages about the whole run in every language, and the table of all estimates."""
+    from wwc_research.report.city_index import city_index_html
+    from wwc_research.report.comparison import comparison_html
+    from wwc_research.report.index import index_html
+
+    unanswered = {question.name: why for question, why in answers.failed.items()}
+    written = {batch.folder / "evidence.csv": evidence_csv(answers.found.values())}
+    for code in batch.languages:
+        failed = {**unanswered, **_by_question(batch, failed_pages, code)}
+        written[batch.folder / in_language(batch, "index", code)] = index_html(
+            batch.questions,
+            found=answers.found,
+            failed=failed,
+            links=question_links(batch, pages, code),
+            also=run_links(batch, code, here="index"),
+            language=code,
         )
-    if not (root / "notebooks" / NOTEBOOK).is_file():
-        faults.add(f"notebooks/{NOTEBOOK} is missing from {root}; restore it from the repository")
-    faults.raise_if_any()
-    questions = tuple(Question(treatment=treatment, outcome=name) for treatment in asked for name in chosen)
-    return Batch(root=root, questions=questions, run=folder, plan=plan, jobs=jobs)
+        if len(batch.treatments) > 1:
+            written[batch.folder / in_language(batch, "comparison", code)] = comparison_html(
+                batch.questions,
+                found=answers.found,
+                failed=failed,
+                links=run_links(batch, code, here="comparison"),
+                language=code,
+            )
+        if batch.cities:
+            written[batch.folder / in_language(batch, "cities/index", code)] = city_index_html(
+                [work for work in pages if work.name.startswith("cities/") and work.language == code],
+                failed={name: why for name, why in failed_pages.items() if name.startswith("cities/")},
+                links=run_links(batch, code, here="cities/index"),
+                language=code,
+            )
+    for path, text in written.items():
+        write_text(path, text)
+    return list(written)
 
 
-def n_steps(batch: Batch) -> int:
-    """How often `run_batch` ticks at most."""
-    from wwc_research.evidence.run import steps
+def _write_pdfs(
+    batch: Batch, *, pages: Sequence[PageWork], new: Sequence[PageWork]
+) -> tuple[list[Path], dict[str, str]]:
+    """The PDFs of the pages where they were asked for, and why some could not be printed, by `PageWork.name` and .pdf.
 
-    return 1 + steps(batch.questions, plan=batch.plan) + len(batch.questions)
+    A PDF of a page that has changed since is removed.
+    """
+    beside = {work.target: work.target.with_suffix(".pdf") for work in pages}
+    for work in new:
+        beside[work.target].unlink(missing_ok=True)
+    if not batch.pdf:
+        return [], {}
+    from wwc_research.report.pdf import write_pdfs
+
+    reasons = write_pdfs([page for page, pdf in beside.items() if not pdf.exists()], jobs=batch.jobs)
+    names = {str(work.target): f"{work.name}.pdf" for work in pages}
+    return (
+        [pdf for page, pdf in beside.items() if str(page) not in reasons],
+        {names[page]: reason for page, reason in reasons.items()},
+    )
 
 
-__all__ = ["Batch", "Finished", "answer_batch", "evidence_csv", "fingerprint", "n_steps", "plan_batch", "run_batch"]
+__all__ = ["Finished", "answer_batch", "run_batch"]

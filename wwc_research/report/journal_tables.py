@@ -22,9 +22,11 @@ from wwc_research import catalog
 from wwc_research.catalog import Outcome
 from wwc_research.errors import Faults, listed
 from wwc_research.evidence.evidence import Evidence, Named
+from wwc_research.messages import Message, counted, message
 from wwc_research.report import wording
 from wwc_research.report.csv_text import text_cell
 from wwc_research.report.html import Block
+from wwc_research.report.language import shown
 
 Align = Literal["left", "center", "right"]
 Layout = Literal["columns", "rows"]
@@ -33,8 +35,8 @@ UNDEFINED: Final = "–"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One figure or text: `shown` with a true minus, or an en dash where it is undefined; `plain` in ASCII digits for
-    a spreadsheet, without parentheses (which would read as a minus sign there) and empty where undefined; `value` the
+    """One figure or text: `shown` as text or message, an en dash where it is undefined; `plain` in ASCII digits for a
+    spreadsheet, without parentheses (which would read as a minus sign there) and empty where undefined; `value` the
     figure itself in the unit of the page; `stars` set behind it.
     """
 
@@ -93,16 +95,16 @@ class JournalTable:
 
 
 def _number(value: float | None, *, decimals: int) -> Cell:
-    shown = wording.number(value, decimals=decimals)
-    return Cell(shown=shown, plain=_ascii(shown), value=None if shown == UNDEFINED else value)
+    text = wording.number(value, decimals=decimals)
+    return Cell(shown=text, plain=_ascii(text), value=None if text == UNDEFINED else value)
 
 
-def _ascii(shown: str) -> str:
-    return "" if shown == UNDEFINED else shown.replace(wording.MINUS, "-").replace(",", "")
+def _ascii(text: str) -> str:
+    return "" if text == UNDEFINED else str(text).replace(",", "")
 
 
 def _in_parentheses(cell: Cell) -> Cell:
-    return cell if cell.value is None else dataclasses.replace(cell, shown=f"({cell.shown})")
+    return cell if cell.value is None else dataclasses.replace(cell, shown=message("({value})", value=cell.shown))
 
 
 def _interval(low: float | None, high: float | None, *, decimals: int) -> Cell:
@@ -110,12 +112,12 @@ def _interval(low: float | None, high: float | None, *, decimals: int) -> Cell:
     if any(end.value is None for end in ends):
         return Cell(shown=UNDEFINED)
     plain = f"[{ends[0].plain}, {ends[1].plain}]"
-    return Cell(shown=f"[{ends[0].shown}, {ends[1].shown}]", plain=plain, value=plain)
+    return Cell(shown=message("[{low}, {high}]", low=ends[0].shown, high=ends[1].shown), plain=plain, value=plain)
 
 
 def _p(value: float | None) -> Cell:
-    shown = wording.p_value(value)
-    return Cell(shown=shown, plain=_ascii(shown), value=None if shown == UNDEFINED else value)
+    text = wording.p_value(value)
+    return Cell(shown=text, plain=_ascii(text), value=None if text == UNDEFINED else value)
 
 
 def _count(value: int | None) -> Cell:
@@ -128,33 +130,39 @@ def _text(text: str) -> Cell:
 
 _EMPTY: Final = Cell()
 _ESTIMATORS: Final = {
-    "imputation": "imputation",
-    "callaway_santanna": "Callaway and Sant'Anna",
-    "two_way_fe": "two-way fixed effects",
-    "event_study": "two-way event study",
-    "matched_difference": "difference of matched pairs",
-    "panel_matching": "matched on the years before",
-    "synthetic_did": "synthetic difference-in-differences",
-    "random_trends": "unit trends",
-    "dose_response": "two-way, by dose",
+    "imputation": message("imputation"),
+    "callaway_santanna": message("Callaway and Sant'Anna"),
+    "two_way_fe": message("two-way fixed effects"),
+    "event_study": message("two-way event study"),
+    "matched_difference": message("difference of matched pairs"),
+    "panel_matching": message("matched on the years before"),
+    "synthetic_did": message("synthetic difference-in-differences"),
+    "random_trends": message("unit trends"),
+    "dose_response": message("two-way, by dose"),
 }
-_COMPARISONS: Final = {"not_yet": "not yet or never", "never": "never"}
+_COMPARISONS: Final = {"not_yet": message("not yet or never"), "never": message("never")}
 _ERRORS: Final = {
-    "bjs": "imputation's own, by {cluster}",
-    "bjs_leave_out": "leave-out, by {cluster}",
-    "analytic": "influence functions, by {cluster}",
-    "cluster": "by {cluster}",
-    "matched_set": "by matched set",
-    "matched_set_and_cluster": "by matched set and cluster",
-    "placebo": "placebo exposures",
+    "bjs": message("imputation's own"),
+    "bjs_leave_out": message("leave-out"),
+    "analytic": message("influence functions"),
+    "cluster": message("clustered"),
+    "matched_set": message("by matched set"),
+    "matched_set_and_cluster": message("by matched set and cluster"),
+    "placebo": message("placebo exposures"),
+}
+_BY_COUNTY: Final = {
+    "bjs": message("imputation's own, by county"),
+    "bjs_leave_out": message("leave-out, by county"),
+    "analytic": message("influence functions, by county"),
+    "cluster": message("by county"),
 }
 # which weights a way of asking has is said by its name, and by the estimator where that makes the weights itself
 _WEIGHTS: Final = {
-    "population": "population",
-    "precision": "survey precision",
-    "matched_difference": "matched pairs",
-    "panel_matching": "matched sets",
-    "synthetic_did": "synthetic",
+    "population": message("population"),
+    "precision": message("survey precision"),
+    "matched_difference": message("matched pairs"),
+    "panel_matching": message("matched sets"),
+    "synthetic_did": message("synthetic"),
 }
 _STARS: Final = ((0.01, "***"), (0.05, "**"), (0.1, "*"))
 
@@ -196,7 +204,9 @@ def regression_table(
         _figures(item, evidence=evidence, outcome=outcome, places=places, stars=stars, rows=layout == "rows")
         for item in available
     ]
-    heads = [f"({number}) {item.title}" for number, item in enumerate(available, start=1)]
+    heads = [
+        message("({number}) {title}", number=number, title=item.title) for number, item in enumerate(available, start=1)
+    ]
     is_headline = [item.name == evidence.headline.name for item in available]
     if layout == "columns":
         columns, rows = _specifications_across(figures, heads, is_headline, outcome=outcome)
@@ -204,8 +214,10 @@ def regression_table(
         columns, rows = _specifications_down(figures, heads, outcome=outcome)
     return JournalTable(
         name=f"regression-{evidence.treatment}-{evidence.outcome}",
-        title=f"{outcome.title} and {catalog.treatment(evidence.treatment).title}",
-        stub="" if layout == "columns" else "Specification",
+        title=message(
+            "{outcome} and {treatment}", outcome=outcome.title, treatment=catalog.treatment(evidence.treatment).title
+        ),
+        stub="" if layout == "columns" else message("Specification"),
         columns=columns,
         rows=rows,
         notes=tuple(_regression_notes(evidence, chosen, outcome=outcome, stars=stars)),
@@ -251,7 +263,7 @@ def _figures(
         **{name: _count(values[name]) for name in ("n_units", "n_treated", "n_clusters", "n_obs")},
         "estimator": _text(_ESTIMATORS.get(values["estimator"], values["estimator"].replace("_", " "))),
         "comparison": _text(_compared(settings)),
-        "weights": _text(_WEIGHTS.get(item.name, "none")),
+        "weights": _text(_WEIGHTS.get(item.name, message("none"))),
         "errors": _text(_errors(settings)),
     }
     if item.name == evidence.headline.name and evidence.judged:
@@ -264,37 +276,48 @@ def _figures(
 
 def _compared(settings: Mapping[str, Any]) -> str:
     kind = settings.get("comparison")
-    return "matched" if kind is None else _COMPARISONS.get(kind, str(kind).replace("_", " "))
+    return message("matched") if kind is None else _COMPARISONS.get(kind, str(kind).replace("_", " "))
 
 
 def _errors(settings: Mapping[str, Any]) -> str:
     kind = str(settings.get("std_errors", "cluster"))
-    words = _ERRORS.get(kind, kind.replace("_", " "))
-    return words.format(cluster=settings.get("cluster", "cluster"))
+    known = {**_ERRORS, **(_BY_COUNTY if settings.get("cluster") == "county" else {})}
+    return known.get(kind, kind.replace("_", " "))
 
 
 def _specifications_across(
     figures: Sequence[Mapping[str, Cell]], heads: Sequence[str], is_headline: Sequence[bool], *, outcome: Outcome
 ) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
-    spans = ["Heads the page" if first else "The same question, asked otherwise" for first in is_headline]
+    first_span, other_span = message("Heads the page"), message("The same question, asked otherwise")
+    spans = [first_span if first else other_span for first in is_headline]
     columns = [
         Column(title=head, span=span, align="center", width=2.4) for head, span in zip(heads, spans, strict=True)
     ]
     blocks: tuple[dict[str, str], ...] = (
         {
-            "estimate": f"Difference, {outcome.unit}",
-            "std_error": "(standard error)",
-            "interval": "[95 % interval]",
-            "p_value": "p",
+            "estimate": message("Difference, {unit}", unit=outcome.unit),
+            "std_error": message("(standard error)"),
+            "interval": message("[95 % interval]"),
+            "p_value": message("p"),
         },
         {
-            "judged_std_error": "(standard error, as judged)",
-            "judged_interval": "[95 % interval, as judged]",
-            "judged_p_value": "p, as judged",
-            "family_p_value": "p, corrected over the family",
+            "judged_std_error": message("(standard error, as judged)"),
+            "judged_interval": message("[95 % interval, as judged]"),
+            "judged_p_value": message("p, as judged"),
+            "family_p_value": message("p, corrected over the family"),
         },
-        {"n_units": "Units", "n_treated": "Exposed units", "n_clusters": "Clusters", "n_obs": "Rows"},
-        {"estimator": "Estimator", "comparison": "Comparison", "weights": "Weights", "errors": "Standard errors"},
+        {
+            "n_units": message("Units"),
+            "n_treated": message("Exposed units"),
+            "n_clusters": message("Clusters"),
+            "n_obs": message("Rows"),
+        },
+        {
+            "estimator": message("Estimator"),
+            "comparison": message("Comparison"),
+            "weights": message("Weights"),
+            "errors": message("Standard errors"),
+        },
     )
     rows = []
     for number, block in enumerate(blocks):
@@ -308,67 +331,85 @@ def _specifications_across(
 def _specifications_down(
     figures: Sequence[Mapping[str, Cell]], heads: Sequence[str], *, outcome: Outcome
 ) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
-    effect, counted, design = f"Difference, {outcome.unit}", "Number of", "Design"
+    effect = message("Difference, {unit}", unit=outcome.unit)
+    number_of, design = message("Number of"), message("Design")
     columns = {
-        "estimate": Column(title="Estimate", span=effect),
-        "std_error": Column(title="(Std. error)", span=effect),
-        "interval": Column(title="[95 % interval]", span=effect),
-        "p_value": Column(title="p"),
-        "family_p_value": Column(title="p, corrected"),
-        "n_units": Column(title="Units", span=counted),
-        "n_treated": Column(title="Exposed", span=counted),
-        "n_clusters": Column(title="Clusters", span=counted),
-        "estimator": Column(title="Estimator", span=design, align="left", width=2.6),
-        "comparison": Column(title="Comparison", span=design, align="left", width=2.0),
-        "weights": Column(title="Weights", span=design, align="left", width=2.0),
-        "errors": Column(title="Std. errors", span=design, align="left", width=2.6),
+        "estimate": Column(title=message("Estimate"), span=effect),
+        "std_error": Column(title=message("(Std. error)"), span=effect),
+        "interval": Column(title=message("[95 % interval]"), span=effect),
+        "p_value": Column(title=message("p")),
+        "family_p_value": Column(title=message("p, corrected")),
+        "n_units": Column(title=message("Units"), span=number_of),
+        "n_treated": Column(title=message("Exposed"), span=number_of),
+        "n_clusters": Column(title=message("Clusters"), span=number_of),
+        "estimator": Column(title=message("Estimator"), span=design, align="left", width=2.6),
+        "comparison": Column(title=message("Comparison"), span=design, align="left", width=2.0),
+        "weights": Column(title=message("Weights"), span=design, align="left", width=2.0),
+        "errors": Column(title=message("Std. errors"), span=design, align="left", width=2.6),
     }
     rows = []
-    for head, cells in zip(heads, figures, strict=True):
+    for number, (head, cells) in enumerate(zip(heads, figures, strict=True), start=1):
         alone = {key: cell for key, cell in cells.items() if key != "family_p_value"}
         rows.append(Row(label=head, cells=tuple(alone.get(key, _EMPTY) for key in columns)))
         if "judged_p_value" in cells:
             judged = {key: cells.get(f"judged_{key}", _EMPTY) for key in columns}
             judged["family_p_value"] = cells["family_p_value"]
-            rows.append(Row(label=f"{head.split()[0]} as judged", cells=tuple(judged.values())))
+            rows.append(Row(label=message("({number}) as judged", number=number), cells=tuple(judged.values())))
     return tuple(columns.values()), tuple(rows)
 
 
 def _regression_notes(evidence: Evidence, chosen: Sequence[Named], *, outcome: Outcome, stars: bool) -> Iterable[str]:
     treatment = catalog.treatment(evidence.treatment)
-    yield (
-        f"Effects of {treatment.noun} on {outcome.noun}, in {outcome.unit}; for this outcome {outcome.direction} is "
-        f"better. Units are {wording.units(evidence)}."
+    yield message(
+        "Effects of {treatment} on {outcome}, in {unit}.",
+        treatment=treatment.noun,
+        outcome=outcome.noun,
+        unit=outcome.unit,
     )
-    yield (
+    yield message("Higher is better.") if outcome.direction == "higher" else message("Lower is better.")
+    yield message("Units are {units}.", units=wording.units(evidence))
+    yield message(
         "Standard errors stand in parentheses and 95 % intervals in brackets, each by the errors named in the table; "
         "p-values of single estimates are not corrected for their number."
     )
     if evidence.judged and any(item.name == evidence.headline.name for item in chosen):
-        yield f"As judged: {wording.how_judged(evidence)}"
+        yield message("As judged: {how}", how=wording.how_judged(evidence))
         adjusted = evidence.adjusted
         if adjusted:
-            yield (
-                f"Corrected over the {adjusted['n_hypotheses']} questions of the family “{evidence.family}”: "
-                f"p = {wording.p_value(adjusted['family'])}, on which the verdict rests (Holm "
-                f"{wording.p_value(adjusted['holm'])}, q {wording.p_value(adjusted['benjamini_hochberg'])})."
+            yield message(
+                "Corrected over the {n_hypotheses} questions of the family “{family}”: p = {p}, on which the verdict "
+                "rests (Holm {holm}, q {q}).",
+                n_hypotheses=adjusted["n_hypotheses"],
+                family=evidence.family,
+                p=wording.p_value(adjusted["family"]),
+                holm=wording.p_value(adjusted["holm"]),
+                q=wording.p_value(adjusted["benjamini_hochberg"]),
             )
         else:
-            yield "The p-values have not been corrected for the number of questions."
+            yield message("The p-values have not been corrected for the number of questions.")
     for item in chosen:
         if item.estimate is None:
-            yield f"{item.title} could not be estimated: {item.failed}"
+            yield message("{title} could not be estimated: {reason}", title=item.title, reason=item.failed)
     for warning in (evidence.headline.estimate or {}).get("settings", {}).get("warnings", ()):
-        yield f"{evidence.headline.title} warns: {warning}"
+        yield message("{title} warns: {warning}", title=evidence.headline.title, warning=warning)
     if stars:
-        yield "* p < 0.1, ** p < 0.05, *** p < 0.01, each by its own p-value."
+        yield message(
+            "* p < {loose:g}, ** p < {usual:g}, *** p < {strict:g}, each by its own p-value.",
+            loose=_STARS[2][0],
+            usual=_STARS[1][0],
+            strict=_STARS[0][0],
+        )
     yield _source(evidence)
 
 
-def _source(evidence: Evidence) -> str:
+def _source(evidence: Evidence) -> Message:
     found = evidence.provenance
-    hashes = [f"{name} {str(found[key])[:16]}" for name, key in (("plan", "plan_sha256"), ("data", "data_sha256"))]
-    return f"Source: wwc-research {found['version']}, {', '.join(hashes)}."
+    return message(
+        "Source: wwc-research {version}, plan {plan}, data {data}.",
+        version=str(found["version"]),
+        plan=str(found["plan_sha256"])[:16],
+        data=str(found["data_sha256"])[:16],
+    )
 
 
 def balance_table(evidence: Evidence) -> JournalTable:
@@ -377,33 +418,39 @@ def balance_table(evidence: Evidence) -> JournalTable:
     Standardised differences are in standard deviations of the exposed; variance ratios are exposed over comparison.
     Without a matched comparison the table has no rows, and its note says so.
     """
-    difference, ratio = "Standardised difference", "Variance ratio"
+    difference, ratio = message("Standardised difference"), message("Variance ratio")
     columns = {
-        "smd_before": Column(title="Before", span=difference),
-        "smd_after": Column(title="After", span=difference),
-        "variance_ratio_before": Column(title="Before", span=ratio),
-        "variance_ratio_after": Column(title="After", span=ratio),
+        "smd_before": Column(title=message("Before"), span=difference),
+        "smd_after": Column(title=message("After"), span=difference),
+        "variance_ratio_before": Column(title=message("Before"), span=ratio),
+        "variance_ratio_after": Column(title=message("After"), span=ratio),
     }
     rows = [
         Row(label=row["title"], cells=tuple(_number(row[key], decimals=2) for key in columns))
         for row in evidence.balance
     ]
-    notes = ["No matched comparison could be made."]
+    notes = [message("No matched comparison could be made.")]
     if rows:
         limit = evidence.rules["balance_limit"]
         sizes = [abs(row["smd_after"]) for row in evidence.balance if row["smd_after"] is not None]
         beyond = sum(size > limit for size in sizes)
         notes = [
-            (
+            message(
                 "Differences between exposed and comparison units in standard deviations of the exposed, and their "
                 "variances over those of the comparison, before and after matching."
             ),
-            f"After matching {beyond} of {len(sizes)} differences exceed the plan's limit of {limit:g}.",
+            counted(
+                "After matching {n} of {n_all} differences exceeds the plan's limit of {limit:g}.",
+                "After matching {n} of {n_all} differences exceed the plan's limit of {limit:g}.",
+                n=beyond,
+                n_all=len(sizes),
+                limit=limit,
+            ),
         ]
     return JournalTable(
         name=f"balance-{evidence.treatment}-{evidence.outcome}",
-        title=f"Balance of the matched comparison: {catalog.outcome(evidence.outcome).title}",
-        stub="Characteristic",
+        title=message("Balance of the matched comparison: {outcome}", outcome=catalog.outcome(evidence.outcome).title),
+        stub=message("Characteristic"),
         columns=tuple(columns.values()),
         rows=tuple(rows),
         notes=(*notes, _source(evidence)),
@@ -419,25 +466,34 @@ def cohort_table(evidence: Evidence) -> JournalTable:
     ]
     total = sum(row["n_units"] for row in evidence.cohorts)
     everyone = (evidence.headline.estimate or {}).get("n_units")
-    of_all = f" of {everyone:,}" if everyone is not None else ""
-    notes = [f"{total:,}{of_all} {wording.units(evidence)} are exposed. {treatment.description}"]
+    named = {"n": total, "units": wording.units(evidence)}
+    told = counted("{n:,} of the {units} is exposed.", "{n:,} of the {units} are exposed.", **named)
+    if everyone is not None:
+        told = counted(
+            "{n:,} of {n_all:,} {units} is exposed.", "{n:,} of {n_all:,} {units} are exposed.", n_all=everyone, **named
+        )
+    notes = [told, message("{description}", description=treatment.description)]
     if rows:
-        rows.append(Row(label="All", cells=(_count(total), _EMPTY), rule=True))
+        rows.append(Row(label=message("All"), cells=(_count(total), _EMPTY), rule=True))
     else:
-        notes = ["No unit is exposed in the sample."]
+        notes = [message("No unit is exposed in the sample.")]
     return JournalTable(
         name=f"cohorts-{evidence.treatment}-{evidence.outcome}",
-        title=f"Cohorts in the sample: {treatment.title}, {catalog.outcome(evidence.outcome).title}",
-        stub="First exposed",
-        columns=(Column(title="Units"), Column(title="Which", align="left", width=10.0)),
+        title=message(
+            "Cohorts in the sample: {treatment}, {outcome}",
+            treatment=treatment.title,
+            outcome=catalog.outcome(evidence.outcome).title,
+        ),
+        stub=message("First exposed"),
+        columns=(Column(title=message("Units")), Column(title=message("Which"), align="left", width=10.0)),
         rows=tuple(rows),
         notes=(*notes, _source(evidence)),
     )
 
 
 def _one_line(text: str) -> str:
-    """The text on one line, without control characters and halves of characters, which no format can hold."""
-    kept = "".join(sign for sign in " ".join(text.split()) if unicodedata.category(sign) not in ("Cc", "Cs"))
+    """The text in the language spoken, on one line, without signs that no format can hold (control, half ones)."""
+    kept = "".join(sign for sign in " ".join(shown(text).split()) if unicodedata.category(sign) not in ("Cc", "Cs"))
     return kept.strip()
 
 
@@ -497,8 +553,8 @@ def _latex_sign(sign: str) -> str:
 
 
 def _latex(text: str) -> str:
-    """The text as LaTeX prints it, whatever signs are in it."""
-    escaped = "".join(map(_latex_sign, _one_line(unicodedata.normalize("NFC", text))))
+    """The text as LaTeX prints it in the language spoken, whatever signs are in it."""
+    escaped = "".join(map(_latex_sign, _one_line(unicodedata.normalize("NFC", shown(text)))))
     return re.sub(r"(?<=\w)\{-\}(?=\w)", "-", escaped)  # a single hyphen within a word needs no guard
 
 
@@ -508,7 +564,7 @@ def to_latex(table: JournalTable) -> str:
     Text is escaped, so that no name can be a command; a letter that LaTeX's T1 fonts lack stands as its number.
     """
     letters = {"left": "l", "center": "c", "right": "r"}
-    longest = max((len(row.label) for row in table.rows), default=0)
+    longest = max((len(shown(row.label)) for row in table.rows), default=0)
     layout = "l" if longest <= _LONG_LABEL else f"p{{{_LABEL_WIDTH:g}cm}}"
     for column in table.columns:
         wraps = column.width is not None and column.align == "left"
@@ -650,7 +706,8 @@ def _unbroken(cell: Cell) -> str:
 def to_csv(table: JournalTable) -> str:
     """The table as CSV text: figures as bare numbers in ASCII, undefined ones empty, text never a formula.
 
-    The notes follow the rows, each in the first cell of a row of its own, so that what a figure is stays with it.
+    Headings, labels and notes are in the language spoken. The notes follow the rows, each in the first cell of a row of
+    its own, so that what a figure is stays with it.
     """
 
     def safe(text: str) -> str:
@@ -668,7 +725,10 @@ def to_csv(table: JournalTable) -> str:
 
 
 def _flat_heads(table: JournalTable) -> list[str]:
-    return [f"{column.span}: {column.title}" if column.span else column.title for column in table.columns]
+    return [
+        message("{span}: {title}", span=column.span, title=column.title) if column.span else column.title
+        for column in table.columns
+    ]
 
 
 def to_frame(table: JournalTable) -> pd.DataFrame:

@@ -9,7 +9,8 @@ import math
 from typing import Any
 
 from wwc_research.design.peers import Certification, Characteristic, Peer, Peers
-from wwc_research.errors import listed
+from wwc_research.messages import Message, counted, message
+from wwc_research.report.wording import number
 
 FAR_SHARE = 0.5  # the nearest city is no nearer than half of all pairs: nobody is alike
 
@@ -33,51 +34,85 @@ def as_answer(found: Peers) -> dict[str, Any]:
     return answer | {"notes": notes(found)}
 
 
-def sentence(peer: Peer, *, found: Peers) -> str:
+def sentence(peer: Peer, *, found: Peers) -> Message:
     """How one peer differs from the named city, characteristic by characteristic, and how near it is overall."""
     parts = [_difference(item, peer.values[item.name]) for item in found.characteristics]
     gaps = {item.words.noun: abs(peer.gaps[item.name]) for item in found.characteristics}
     most = max(gaps, key=lambda noun: gaps[noun] if math.isfinite(gaps[noun]) else -1.0)
-    return (
-        f"{peer.label}: {'; '.join(parts)}; overall nearer than {_percent(peer.nearer_than_cities_share)} of all "
-        f"cities compared and than {_percent(peer.nearer_than_pairs_share)} of all pairs of cities. Least alike in "
-        f"{most} ({gaps[most]:.1f} standard deviations). {_capital(status(peer.certification))}."
+    return message(
+        "{city}: {parts:semicolons}; overall nearer than {cities} % of all cities compared and than {pairs} % of all "
+        "pairs of cities. Least alike in {noun} ({gap:.1f} standard deviations). Certification: {status}.",
+        city=peer.label,
+        parts=parts,
+        cities=_percent(peer.nearer_than_cities_share),
+        pairs=_percent(peer.nearer_than_pairs_share),
+        noun=most,
+        gap=gaps[most],
+        status=status(peer.certification),
     )
 
 
-def status(certification: Certification) -> str:
+def status(certification: Certification) -> Message:
     """What is known of a city's certification, in a few words."""
+    level, since = certification.level, certification.since
     if certification.status == "never":
-        return "never certified"
-    level = f" {certification.level}" if certification.level else ""
+        return message("not on the list")
     if certification.status == "undated":
-        return f"certified{level}, date unknown"
-    edition = f", {certification.edition.upper()}" if certification.edition else ""
-    return f"certified{level}, counted from {certification.since}{edition}"
+        if level:
+            return message("certified {level}, date unknown", level=level)
+        return message("certified, date unknown")
+    edition = certification.edition.upper()
+    if level and edition:
+        return message("certified {level}, counted from {since}, {edition}", level=level, since=since, edition=edition)
+    if level:
+        return message("certified {level}, counted from {since}", level=level, since=since)
+    return message("certified, counted from {since}", since=since)
 
 
-def notes(found: Peers) -> list[str]:
+def notes(found: Peers) -> list[Message]:
     """What a reader must know: when measured, what is missing, who was left out, whom not to compare with."""
-    scale = "Mahalanobis distance: differences in standard deviations, characteristics that go together counted once."
     said = [
-        f"Figures are of {_span(found.years)}, before any of these cities was certified. Near means a small {scale}"
+        message(
+            "Figures are of {years}, before any of these cities was certified. Near means a small Mahalanobis "
+            "distance: differences in standard deviations, characteristics that go together counted once.",
+            years=_span(found.years),
+        )
     ]
-    said += [f"Not compared on: {text}." for text in found.missing]
-    said += [f"Left out: {item.units:,} cities, {item.reason}." for item in found.exclusions]
-    if found.peers and found.peers[0].nearer_than_pairs_share < FAR_SHARE:
+    said += [message("Not compared on: {text}.", text=text) for text in found.missing]
+    said += [
+        counted(
+            "Left out: {n:,} city, {reason}.", "Left out: {n:,} cities, {reason}.", n=item.units, reason=item.reason
+        )
+        for item in found.exclusions
+    ]
+    if is_far(found):
         said.append(
-            f"No city is close: even {found.peers[0].label} is nearer than only "
-            f"{_percent(found.peers[0].nearer_than_pairs_share)} of all pairs of cities. Compare with care."
+            message(
+                "No city is close: even {city} is nearer than only {pairs} % of all pairs of cities. Compare with "
+                "care.",
+                city=found.peers[0].label,
+                pairs=_percent(found.peers[0].nearer_than_pairs_share),
+            )
         )
     undated = [peer.label for peer in found.peers if peer.certification.status == "undated"]
     if undated:
         said.append(
-            f"Certified at a date that is not known, so no comparison for any year: {listed(undated, limit=20)}."
+            message(
+                "Certified at a date that is not known, so no comparison for any year: {cities:list}.", cities=undated
+            )
         )
     said.append(
-        "Never certified means not on the public roster; who applied and was not certified is not public, and not here."
+        message(
+            "Not on the list means not on the public roster of certified cities; nothing more is public, and nothing "
+            "more is said here."
+        )
     )
     return said
+
+
+def is_far(found: Peers) -> bool:
+    """Whether even the nearest city is not close."""
+    return bool(found.peers) and found.peers[0].nearer_than_pairs_share < FAR_SHARE
 
 
 def _table(found: Peers) -> list[str]:
@@ -111,35 +146,36 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.3g}"
 
 
-def _difference(item: Characteristic, value: float) -> str:
+def _difference(item: Characteristic, value: float) -> Message:
     words = item.words
     if words.said_as == "figures":
-        return f"{words.noun} {_rounded(value)} against {_rounded(item.value)}"
-    if words.said_as == "percent":
-        size = 100 * (value / item.value - 1) if item.value else math.nan
-        unit, shown = " %", f"{abs(size):.0f}"
-    else:
+        return message(
+            "{noun} {value:,.0f} against {own:,.0f}", noun=words.noun, value=_rounded(value), own=_rounded(item.value)
+        )
+    size = 100 * (value / item.value - 1 if item.value else math.nan)
+    if words.said_as == "points":
         size = 100 * (value - item.value)
-        shown = f"{abs(size):.0f}" if abs(size) >= 1.95 else f"{abs(size):.1f}"
-        unit = " point" if shown == "1.0" else " points"
     if not math.isfinite(size):
-        return f"{words.noun} cannot be compared"
-    if float(shown) == 0:
-        return f"{words.noun} alike"
-    return f"{words.noun} {shown}{unit} {words.more if size > 0 else words.less}"
+        return message("{noun} cannot be compared", noun=words.noun)
+    decimals = 0 if words.said_as == "percent" or abs(size) >= 1.95 else 1
+    shown = round(abs(size), decimals)
+    if shown == 0:
+        return message("{noun} alike", noun=words.noun)
+    told = {"noun": words.noun, "size": number(shown, decimals=decimals), "way": words.more if size > 0 else words.less}
+    if words.said_as == "percent":
+        return message("{noun} {size} % {way}", **told)
+    if shown == 1.0:
+        return message("{noun} {size} point {way}", **told)
+    return message("{noun} {size} points {way}", **told)
 
 
-def _rounded(value: float) -> str:
-    return f"{round(value, -3):,.0f}" if value >= 10_000 else f"{value:,.0f}"
+def _rounded(value: float) -> float:
+    return round(value, -3) if value >= 10_000 else value
 
 
-def _percent(share: float) -> str:
+def _percent(share: float) -> int:
     """Whole percent, never rounded up to all."""
-    return f"{math.floor(100 * share)} %"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
+    return math.floor(100 * share)
 
 
 def _span(years: tuple[int, ...]) -> str:

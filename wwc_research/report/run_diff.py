@@ -20,6 +20,7 @@ from typing import Any, Final, Literal
 from wwc_research import catalog
 from wwc_research.errors import Faults, InputError, listed
 from wwc_research.report import wording
+from wwc_research.report.language import localised, shown
 
 Kind = Literal["verdict", "failed", "repaired", "new", "gone", "grade", "moved", "interval", "p_value", "slightly"]
 # a change smaller than this share of its standard error is the rounding of another machine
@@ -49,6 +50,13 @@ _RECORD: Final[Mapping[str, type]] = {
     "platform": str,
     "failed": dict,
     "files": dict,
+}
+# what run.json keeps apart, besides data, plan and versions, which are told of in more detail
+_PIECES: Final[Mapping[str, str]] = {
+    "code": "the package's own code is another",
+    "templates": "the template notebooks are others",
+    "languages": "the texts in other languages, or the languages asked for, are others",
+    "lock": "the plan's lock is another",
 }
 _VERDICTS: Final = {**wording.VERDICT_COUNTED, "": "not judged"}
 _GRADES: Final = {"": "not graded"}
@@ -416,12 +424,12 @@ def _sized(finding: Finding) -> str:
         return "no estimate"
     ends = {"ci_low": finding.ci_low, "ci_high": finding.ci_high}
     if outcome is None:
-        low, high = ("–" if end is None else wording.typeset(f"{end:.4g}") for end in ends.values())
-        size, spread = wording.typeset(f"{finding.estimate:.4g}"), f"{low} to {high}"
+        low, high = ("–" if end is None else localised(f"{end:.4g}") for end in ends.values())
+        size, spread = localised(f"{finding.estimate:.4g}"), f"{low} to {high}"
     else:
         # one decimal more than the page, so that what moved is seen
         finer = dataclasses.replace(outcome, decimals=outcome.decimals + 1)
-        size, spread = wording.effect(finding.estimate, finer), wording.interval(ends, finer)
+        size, spread = shown(wording.effect(finding.estimate, finer)), shown(wording.interval(ends, finer))
     return f"{size} ({spread}, p {wording.p_value(finding.p_value)})"
 
 
@@ -524,7 +532,12 @@ def _code_said(first: Mapping[str, Any], second: Mapping[str, Any], *, explained
         yield f"Code: the first run was made on {first['platform']}, the second on {second['platform']}."
     if first["fingerprint"] == second["fingerprint"]:
         return
-    if changed or explained:
+    before, after = first.get("pieces"), second.get("pieces")
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name, words in _PIECES.items():
+            if before.get(name) != after.get(name):
+                yield f"Code: {words}."
+    elif changed or explained:
         yield (
             "Code: the fingerprint over code, data and plan is another; whether the package's own code changed besides "
             "what stands here cannot be told from it."

@@ -7,40 +7,43 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import jinja2
 from markupsafe import Markup
 
-from wwc_research import __version__
 from wwc_research.catalog.editions import Criterion, Edition, TieRule, edition
-from wwc_research.errors import Faults, InputError, listed
-from wwc_research.report import html, page
+from wwc_research.errors import Faults, InputError
+from wwc_research.messages import Message, counted, message
+from wwc_research.report import html, shell, wording
 from wwc_research.report.html import Block
+from wwc_research.report.language import shown, speaking
+from wwc_research.report.page_work import Link
 from wwc_research.sources.places import Places
 from wwc_research.standard import assessment_files, impact, regions
-from wwc_research.standard.comparison import Comparison, Pair, compare
+from wwc_research.standard.comparison import Comparison, Pair, compare, either
 from wwc_research.standard.deciders import Unanswered
 from wwc_research.standard.impact import Impact, Row, Table
 from wwc_research.standard.proposals import read_proposal
 from wwc_research.standard.scoring import Standing
 
 _CERTAINTY: Final = {
-    "source": "a source says it",
-    "inferred": "worked out, see the notes",
-    "memory": "from memory, not checked",
-    "unknown": "not known",
+    "source": message("a source says it"),
+    "inferred": message("worked out, see the notes"),
+    "memory": message("from memory, not checked"),
+    "unknown": message("not known"),
 }
-_HEADINGS: Final[Mapping[Table, tuple[str, str]]] = {
-    "change": ("What would become of them", "What would happen"),
-    "transition": ("From level to level", "Level before and after"),
-    "decided_by": ("Which rule decides", "Undoing this alone would undo the change"),
-    "if_met": ("How much hangs on criteria without an answer", "Would it happen"),
-    "size_band": ("By residents", "Residents"),
-    "region": ("By census region", "Region"),
+_HAPPENS: Final = message("What would happen")
+_HEADINGS: Final[Mapping[Table, tuple[Message, Message]]] = {
+    "change": (message("What would become of them"), _HAPPENS),
+    "transition": (message("From level to level"), message("Level before and after")),
+    "decided_by": (message("Which rule decides"), message("Undoing this alone would undo the change")),
+    "if_met": (message("How much hangs on criteria without an answer"), message("Would it happen")),
+    "size_band": (message("By residents"), message("Residents")),
+    "region": (message("By census region"), message("Region")),
 }
+_CODE, _NAME, _BEFORE, _AFTER = message("Code"), message("Name"), message("Before"), message("After")
+_HOW_CERTAIN, _SOURCE, _SOURCES = message("How certain"), message("Source"), message("Sources")
 
 
 def chosen_edition(text: str) -> Edition:
@@ -104,211 +107,317 @@ def file_name(before: Edition, after: Edition) -> str:
     return f"{'-to-'.join(plain)}.html"
 
 
-def standard_html(before: Edition, after: Edition, *, impact: Impact | None = None) -> str:
-    """The page: a lead sentence, what can and cannot be said, the impact where there is one, every difference."""
-    found = compare(before, after)
-    sources = _Sources()
-    parts = [_limits(before, after, found, impact)]
-    if impact is not None and impact.answered:
-        parts.append(_impact(impact))
-    parts += [_criteria(before, after, found, sources), _rules(found), _notes(before, after), sources.block()]
-    body = parts[0]
-    for part in parts[1:]:
-        body = body + part
-    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
-        resources.files(__package__).joinpath("templates", "standard.html.j2").read_text(encoding="utf-8")
-    )
-    return template.render(
-        title=f"The Standard: from {before.name} to {after.name}",
-        kicker=f"{before.title} ({before.years}) and {after.title} ({after.years})",
-        lead=_lead(found, impact),
-        body=body.html,
-        css=Markup(page.css()),
-        version=__version__,
-    )
+def standard_html(
+    before: Edition,
+    after: Edition,
+    *,
+    impact: Impact | None = None,
+    language: str = "en",
+    links: Sequence[Link] = (),
+) -> str:
+    """The page: a lead sentence, what can and cannot be said, the impact where there is one, every difference.
+
+    Parameters
+    ----------
+    language
+        `en`, `es` or `pt`. Texts of the Standard are the programme's own and stay English, marked as such.
+    links
+        At the head of the page.
+
+    Raises
+    ------
+    InputError
+        For a language that there is not.
+    """
+    with speaking(language):
+        found = compare(before, after)
+        sources = _Sources()
+        parts = [_limits(before, after, found, impact)]
+        if impact is not None and impact.answered:
+            parts.append(_impact(impact))
+        parts += [_criteria(before, after, found, sources), _rules(found), _notes(before, after), sources.block()]
+        kicker = message(
+            "{before} ({before_years}) and {after} ({after_years})",
+            before=before.title,
+            before_years=before.years,
+            after=after.title,
+            after_years=after.years,
+        )
+        title = message("The Standard: from {before} to {after}", before=before.name, after=after.name)
+        return shell.render(
+            "plain.html.j2",
+            page=shell.surroundings(title=title, links=links),
+            kicker=shown(kicker),
+            lead=shown(_lead(found, impact)),
+            body=html.joined(parts).html,
+        )
 
 
-def _number(count: int, noun: str, plural: str = "") -> str:
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
-def _lead(found: Comparison, impact: Impact | None) -> str:
+def _lead(found: Comparison, impact: Impact | None) -> Message:
     """What matters most, in a sentence or two."""
     if impact is not None and not impact.answered:
-        return (
-            f"These cities have answered none of the {impact.criteria_count} criteria of {impact.after}, "
-            "so what it would do to them cannot be told."
+        return message(
+            "These cities have answered none of the {n:,} criteria of {edition}, so what it would do to them cannot be "
+            "told.",
+            n=impact.criteria_count,
+            edition=impact.after,
         )
     if impact is not None:
         return _impact_lead(impact)
-    counts = [
-        (len(found.added), "criterion added", "criteria added"),
-        (len(found.dropped), "without a counterpart in the new edition", ""),
-        (len(found.renamed), "renamed", "renamed"),
-        (len(found.re_weighted), "with other points", "with other points"),
-        (len(found.core_gained), "newly core", "newly core"),
-    ]
-    said = [f"{count} {text if count == 1 else plural or text}" for count, text, plural in counts if count]
-    rules = len(found.level_changes) + len(found.rule_changes)
-    text = (
-        f"Among the criteria that sources name, {listed(said, limit=9)}. " if said else "No named criterion differs. "
+    counts = (
+        counted("{n:,} criterion added", "{n:,} criteria added", n=len(found.added)),
+        counted(
+            "{n:,} without a counterpart in the new edition",
+            "{n:,} without a counterpart in the new edition",
+            n=len(found.dropped),
+        ),
+        counted("{n:,} renamed", "{n:,} renamed", n=len(found.renamed)),
+        counted("{n:,} with other points", "{n:,} with other points", n=len(found.re_weighted)),
+        counted("{n:,} newly core", "{n:,} newly core", n=len(found.core_gained)),
     )
-    return text + f"{_number(rules, 'level band or rule differs', 'level bands and rules differ')}."
+    said = [count for count in counts if count.values["n"]]
+    rules = len(found.level_changes) + len(found.rule_changes)
+    first = (
+        message("Among the criteria that sources name, {parts:list}.", parts=said)
+        if said
+        else message("No named criterion differs.")
+    )
+    second = counted("{n:,} level band or rule differs.", "{n:,} level bands and rules differ.", n=rules)
+    return message("{parts:sentences}", parts=[first, second])
 
 
-def _impact_lead(impact: Impact) -> str:
+def _impact_lead(impact: Impact) -> Message:
     sentences = []
     for group, total in impact.groups.items():
         rows = impact.table("change", group=group)
         if len(rows) == 1 and len(rows[0].change) > 1:
-            sentences.append(f"Of {total:,} cities {group}, nothing can be told apart safely.")
+            text = message("Of {total:,} cities {group}, nothing can be told apart safely.", total=total, group=group)
         else:
-            said = [f"{row.cities_count:,} {_would(row)}" for row in rows]
-            sentences.append(f"Of {total:,} cities {group}, {listed(said, limit=9)}.")
-    prefix = "Simulated cities, no real ones: " if impact.is_simulated else ""
-    return prefix + " ".join(sentences)
+            said = [_would(row) for row in rows]
+            text = message("Of {total:,} cities {group}, {parts:list}.", total=total, group=group, parts=said)
+        sentences.append(text)
+    if impact.is_simulated:
+        return message("Simulated cities, no real ones: {parts:sentences}", parts=sentences)
+    return message("{parts:sentences}", parts=sentences)
 
 
-_WOULD: Final = {
-    "loses certification": "lose certification",
-    "falls to a lower level": "fall to a lower level",
-    "keeps its level": "keep their level",
-    "rises to a higher level": "rise to a higher level",
-    "stays without certification": "stay without certification",
-    "gains certification": "gain certification",
-    "does not meet every core requirement": "not meet every core requirement",
-    "meets every core requirement": "meet every core requirement",
+_WOULD: Final[Mapping[str, Callable[[int], Message]]] = {
+    "loses certification": lambda n: message("{n:,} would lose certification", n=n),
+    "falls to a lower level": lambda n: message("{n:,} would fall to a lower level", n=n),
+    "keeps its level": lambda n: message("{n:,} would keep their level", n=n),
+    "rises to a higher level": lambda n: message("{n:,} would rise to a higher level", n=n),
+    "stays without certification": lambda n: message("{n:,} would stay without certification", n=n),
+    "gains certification": lambda n: message("{n:,} would gain certification", n=n),
+    "does not meet every core requirement": lambda n: message("{n:,} would not meet every core requirement", n=n),
+    "meets every core requirement": lambda n: message("{n:,} would meet every core requirement", n=n),
 }
 
 
-def _would(row: Row) -> str:
-    return f"would {' or '.join(_WOULD[text] for text in row.change)}"
+def _would(row: Row) -> Message:
+    if len(row.change) == 1:
+        return _WOULD[row.change[0]](row.cities_count)
+    return message("for {n:,} this would hold: {changes}", n=row.cities_count, changes=either(row.change))
 
 
 def _limits(before: Edition, after: Edition, found: Comparison, impact: Impact | None) -> Block:
     """What the page can and cannot say."""
-    items = []
-    for one in (before, after):
-        if one.placeholders:
-            items.append(
-                f"{one.name}: {len(one.placeholders)} of its {one.criteria_total} criteria are named by no source. "
-                "They are counted as placeholders and never matched with anything."
-            )
-        if not one.total_is_known:
-            items.append(
-                f"{one.name}: how many criteria it has is not known ({one.criteria_total} are named), so no share of "
-                "points and no level can be worked out from it."
-            )
-        elif not one.levels_follow_points:
-            items.append(f"{one.name}: its levels do not follow the share of points, or no bands are known.")
+    items = [text for one in (before, after) for text in _edition_limits(one)]
     if found.same_code_only:
         items.append(
-            f"{_number(len(found.same_code_only), 'criterion has', 'criteria have')} the same code in both editions "
-            "without any source saying that it is the same criterion. They are listed, and not taken as the same."
+            counted(
+                "{n:,} criterion has the same code in both editions without any source saying that it is the same "
+                "criterion. It is listed, and not taken as the same.",
+                "{n:,} criteria have the same code in both editions without any source saying that it is the same "
+                "criterion. They are listed, and not taken as the same.",
+                n=len(found.same_code_only),
+            )
         )
     uncertain = len(found.dropped) - len(found.dropped_for_certain)
     if uncertain:
-        text = _number(uncertain, "named criterion has", "named criteria have")
-        items.append(f"{text} no known counterpart: each may be gone, or stand there under another name.")
+        items.append(
+            counted(
+                "{n:,} named criterion has no known counterpart: it may be gone, or stand there under another name.",
+                "{n:,} named criteria have no known counterpart: each may be gone, or stand there under another name.",
+                n=uncertain,
+            )
+        )
     if impact is not None:
         items += _impact_limits(impact)
-    items.append("A comparison of texts says nothing of how strictly assessors apply them.")
-    return html.heading("What this page can and cannot say") + html.bullets(items)
+    items.append(message("A comparison of texts says nothing of how strictly assessors apply them."))
+    return html.heading(message("What this page can and cannot say")) + html.bullets(items)
 
 
-def _impact_limits(impact: Impact) -> list[str]:
-    answered, total = len(impact.answered), impact.criteria_count
-    items = [
-        f"The cities have answered {answered} of the {total} criteria of {impact.after}."
-        + (
-            ""
-            if answered == total
-            else f" The other {total - answered} count as {impact.unanswered} for every city: this is the "
-            + ("best" if impact.unanswered == "met" else "worst")
-            + " case, not a forecast."
+def _edition_limits(one: Edition) -> list[Message]:
+    """What cannot be said of one edition."""
+    values: dict[str, Any] = {"edition": one.name, "total": one.criteria_total}
+    items = []
+    if one.placeholders:
+        items.append(
+            message(
+                "{edition}: {n:,} of its {total:,} criteria are named by no source. They are counted as placeholders "
+                "and never matched with anything.",
+                n=len(one.placeholders),
+                **values,
+            )
         )
-    ]
+    if not one.total_is_known:
+        items.append(
+            message(
+                "{edition}: how many criteria it has is not known ({total:,} are named), so no share of points and no "
+                "level can be worked out from it.",
+                **values,
+            )
+        )
+    elif not one.levels_follow_points:
+        items.append(
+            message("{edition}: its levels do not follow the share of points, or no bands are known.", **values)
+        )
+    return items
+
+
+def _impact_limits(impact: Impact) -> list[Message]:
+    answered, total = len(impact.answered), impact.criteria_count
+    items = [_answered(impact)]
     if not answered:
-        items.append("Which criteria of the two editions are the same, somebody who knows both must say (--same A=B).")
+        items.append(
+            message("Which criteria of the two editions are the same, somebody who knows both must say (--same A=B).")
+        )
         return items
     if answered * 2 < total:
         items.append(
-            "Fewer than half of the criteria have an answer. The impact below says more about missing answers than "
-            "about cities; do not quote it without this sentence."
+            message(
+                "Fewer than half of the criteria have an answer. The impact below says more about missing answers than "
+                "about cities; do not quote it without this sentence."
+            )
         )
     if not impact.gives_levels:
         items.append(
-            f"{impact.after} gives no levels. Only its core requirements are judged, where cities answered them."
+            message(
+                "{edition} gives no levels. Only its core requirements are judged, where cities answered them.",
+                edition=impact.after,
+            )
         )
     items.append(
-        "Cities are judged by the practice they had when they were assessed. They would prepare for new rules, so "
-        "these numbers say what the rules would change, not how many cities will be certified."
+        message(
+            "Cities are judged by the practice they had when they were assessed. They would prepare for new rules, so "
+            "these numbers say what the rules would change, not how many cities will be certified."
+        )
     )
     return items
 
 
+def _answered(impact: Impact) -> Message:
+    """How many criteria have answers, and how the others count."""
+    answered, total = len(impact.answered), impact.criteria_count
+    values: dict[str, Any] = {"answered": answered, "total": total, "edition": impact.after, "rest": total - answered}
+    if answered == total:
+        return message("The cities have answered {answered:,} of the {total:,} criteria of {edition}.", **values)
+    if impact.unanswered == "met":
+        return message(
+            "The cities have answered {answered:,} of the {total:,} criteria of {edition}. The other {rest:,} count as "
+            "met for every city: this is the best case, not a forecast.",
+            **values,
+        )
+    if impact.unanswered == "not met":
+        return message(
+            "The cities have answered {answered:,} of the {total:,} criteria of {edition}. The other {rest:,} count as "
+            "not met for every city: this is the worst case, not a forecast.",
+            **values,
+        )
+    return message(
+        "The cities have answered {answered:,} of the {total:,} criteria of {edition}. The other {rest:,} count as not "
+        "assessed for every city: this is the worst case, not a forecast.",
+        **values,
+    )
+
+
 def _impact(impact: Impact) -> Block:
-    made = html.heading("What it would do to the scored cities")
-    for group in impact.groups:
-        made = made + html.heading(f"Cities {group}: {impact.groups[group]:,}", level=3)
-        for table in _HEADINGS:
-            rows = impact.table(table, group=group)
-            if rows and not (table == "transition" and len(rows) == 1):
-                made = made + _impact_table(table, rows, group=group)
-        hidden = [
-            _HEADINGS[table][0].lower()
-            for name, table in impact.withheld
-            if name == group and not impact.table(table, group=group)
-        ]
-        if hidden:
-            text = f"Not shown, because it would tell about fewer than {impact.k} cities: {'; '.join(hidden)}."
-            made = made + html.paragraph(text)
-    for name in impact.left_out:
-        made = made + html.paragraph(f"Cities {name} are fewer than {impact.k} and are left out of every number.")
+    parts = [html.heading(message("What it would do to the scored cities"))]
+    for group, total in impact.groups.items():
+        parts += _impact_on(impact, group, total)
+    parts += [
+        html.paragraph(
+            message("Cities {group} are fewer than {k} and are left out of every number.", group=name, k=impact.k)
+        )
+        for name in impact.left_out
+    ]
     if len(impact.rules) == 1:
-        made = made + html.paragraph(f"Only one thing changes that could matter ({impact.rules[0]}), so it decides.")
+        text = message("Only one thing changes that could matter ({rule}), so it decides.", rule=impact.rules[0])
+        parts.append(html.paragraph(text))
     elif not impact.rules:
-        made = made + html.paragraph("Nothing changes that could matter for a level.")
-    return made + html.fold("How these numbers protect cities", _protection(impact.k))
+        parts.append(html.paragraph(message("Nothing changes that could matter for a level.")))
+    return html.joined([*parts, html.fold(message("How these numbers protect cities"), _protection(impact.k))])
+
+
+def _impact_on(impact: Impact, group: str, total: int) -> list[Block]:
+    """The tables of one group of cities, and which are left out."""
+    title = message("Cities {group}: {total:,}", group=group, total=total)
+    parts = [html.heading(title, level=3)]
+    for table in _HEADINGS:
+        rows = impact.table(table, group=group)
+        if rows and not (table == "transition" and len(rows) == 1):
+            parts.append(_impact_table(table, rows, group=group))
+    hidden = [
+        _HEADINGS[table][0] for name, table in impact.withheld if name == group and not impact.table(table, group=group)
+    ]
+    if hidden:
+        text = message(
+            "Not shown, because it would tell about fewer than {k} cities: {parts:semicolons}.",
+            k=impact.k,
+            parts=hidden,
+        )
+        parts.append(html.paragraph(text))
+    return parts
 
 
 def _impact_table(table: Table, rows: Sequence[Row], *, group: str) -> Block:
     """One table; a column each change where there are several for one size band or region."""
     title, first = _HEADINGS[table]
-    changes = list(dict.fromkeys(row.change for row in rows))
-    about = f"cities {group}"
+    caption = message("{title} (cities {group})", title=title, group=group)
+    cities = message("Cities")
+    texts: list[dict[str, Any]]
     if table == "change":
-        texts = [{"item": _or(row.change), "0": f"{row.cities_count:,}"} for row in rows]
-        return html.table(texts, caption=f"{title} ({about})", columns={"item": first, "0": "Cities"})
+        texts = [{"item": either(row.change), "0": wording.count(row.cities_count)} for row in rows]
+        return html.table(texts, caption=caption, columns={"item": first, "0": cities})
     if table in ("transition", "decided_by"):
-        texts = [{"item": _or(row.item), "change": _or(row.change), "cities": f"{row.cities_count:,}"} for row in rows]
-        columns = {"item": first, "change": "What would happen", "cities": "Cities"}
-        return html.table(texts, caption=f"{title} ({about})", columns=columns)
-    found = {(row.item, row.change): f"{row.cities_count:,}" for row in rows}
+        texts = [
+            {"item": either(row.item), "change": either(row.change), "cities": wording.count(row.cities_count)}
+            for row in rows
+        ]
+        return html.table(texts, caption=caption, columns={"item": first, "change": _HAPPENS, "cities": cities})
+    changes = list(dict.fromkeys(row.change for row in rows))
+    found = {(row.item, row.change): wording.count(row.cities_count) for row in rows}
     texts = [
-        {"item": _or(item)} | {str(at): found[item, change] for at, change in enumerate(changes)}
+        {"item": either(item)} | {str(at): found[item, change] for at, change in enumerate(changes)}
         for item in dict.fromkeys(row.item for row in rows)
     ]
-    columns = {"item": first} | {str(at): f"Cities: {_or(change)}" for at, change in enumerate(changes)}
-    return html.table(texts, caption=f"{title} ({about})", columns=columns)
-
-
-def _or(texts: Sequence[str]) -> str:
-    return " or ".join(texts)
+    columns = {"item": first} | {
+        str(at): message("Cities: {change}", change=either(change)) for at, change in enumerate(changes)
+    }
+    return html.table(texts, caption=caption, columns=columns)
 
 
 def _protection(k: int) -> Block:
-    merged = (
-        f"Every number counts at least {k} cities. Smaller groups are added to their neighbours and told as one, "
-        "written with “or”. That holds for groups of no city too, so no line says that nobody or everybody is in it."
+    return html.bullets(
+        [
+            message(
+                "Every number counts at least {k} cities. Smaller groups are added to their neighbours and told as "
+                "one, written with “or”. That holds for groups of no city too, so no line says that nobody or "
+                "everybody is in it.",
+                k=k,
+            ),
+            message(
+                "A table is left out where groups of fewer than {k} cities would follow from adding or subtracting "
+                "numbers of this page.",
+                k=k,
+            ),
+            message("A city that knows its own case, or those of its neighbours, knows more than this page says."),
+            message(
+                "Publish one such page on one set of cities. Two pages with other options can be compared with each "
+                "other."
+            ),
+        ]
     )
-    left_out = (
-        f"A table is left out where groups of fewer than {k} cities would follow from adding or subtracting numbers of "
-        "this page."
-    )
-    known = "A city that knows its own case, or those of its neighbours, knows more than this page says."
-    once = "Publish one such page on one set of cities. Two pages with other options can be compared with each other."
-    return html.bullets([merged, left_out, known, once])
 
 
 class _Sources:
@@ -320,7 +429,7 @@ class _Sources:
     def cite(self, *texts: str) -> Markup:
         numbers = sorted({self._numbers.setdefault(text, len(self._numbers) + 1) for text in texts if text})
         links = [Markup('<a href="#source-{0}">{0}</a>').format(number) for number in numbers]
-        return Markup(", ").join(links) if links else Markup("none")
+        return Markup(", ").join(links) if links else Markup("{}").format(shown(message("none")))
 
     def block(self) -> Block:
         if not self._numbers:
@@ -328,102 +437,122 @@ class _Sources:
         items = [
             Markup('<li id="source-{}">{}</li>').format(number, _linked(text)) for text, number in self._numbers.items()
         ]
-        return html.heading("Sources") + Block(Markup('<ol class="sources">{}</ol>').format(Markup("").join(items)))
+        return html.heading(_SOURCES) + Block(Markup('<ol class="sources">{}</ol>').format(Markup("").join(items)))
 
 
 def _linked(text: str) -> Markup:
     address = re.fullmatch(r"https://\S+", text)
-    return Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(text) if address else Markup("{}").format(text)
+    return Markup('<a href="{0}" rel="noreferrer">{0}</a>').format(text) if address else html.in_english(text)
 
 
 def _criteria(before: Edition, after: Edition, found: Comparison, sources: _Sources) -> Block:
     """Every difference between criteria, with certainty and sources."""
     certain = {"added": set(found.added_for_certain), "dropped": set(found.dropped_for_certain)}
-    made = html.heading("What changes in the criteria")
-    made = made + _singles(
-        f"Named in {after.name} and not in {before.name}",
-        found.added,
-        lambda item: (
-            _CERTAINTY[item.confidence]
-            if item.id in certain["added"]
-            else f"may stand unnamed in {before.name}, or under another code"
+    unnamed = message("may stand unnamed in {edition}, or under another code", edition=before.name)
+    no_source = message("no source says what became of it in {edition}", edition=after.name)
+    names = {"there": after.name, "elsewhere": before.name}
+    parts = [
+        html.heading(message("What changes in the criteria")),
+        _singles(
+            message("Named in {there} and not in {elsewhere}", **names),
+            found.added,
+            lambda item: _CERTAINTY[item.confidence] if item.id in certain["added"] else unnamed,
+            sources,
         ),
-        sources,
-    )
-    made = made + _singles(
-        f"Named in {before.name} and not in {after.name}",
-        found.dropped,
-        lambda item: (
-            _CERTAINTY[item.confidence]
-            if item.id in certain["dropped"]
-            else f"no source says what became of it in {after.name}"
+        _singles(
+            message("Named in {there} and not in {elsewhere}", there=before.name, elsewhere=after.name),
+            found.dropped,
+            lambda item: _CERTAINTY[item.confidence] if item.id in certain["dropped"] else no_source,
+            sources,
         ),
-        sources,
-    )
-    made = made + _pairs("Renamed", found.renamed, _named, "an alias in one of the editions joins them", sources)
-    made = made + _pairs(
-        "Same code, and not known to be the same criterion",
-        found.same_code_only,
-        _named,
-        "only the code agrees; not taken as the same",
-        sources,
-    )
-    made = made + _pairs("Other points", found.re_weighted, lambda item: f"{item.points:g}", "", sources)
-    made = made + _pairs("Other practice", found.moved, lambda item: item.practice, "", sources)
-    return made + _core(before, after, found, sources)
+    ]
+    joins = message("an alias in one of the editions joins them")
+    code_only = message("only the code agrees; not taken as the same")
+    titles = message("Renamed"), message("Same code, and not known to be the same criterion")
+    parts += [
+        _pairs(titles[0], found.renamed, _named, joins, sources),
+        _pairs(titles[1], found.same_code_only, _named, code_only, sources),
+        _pairs(message("Other points"), found.re_weighted, _points, None, sources),
+        _pairs(message("Other practice"), found.moved, lambda item: item.practice, None, sources),
+        _core(before, after, found, sources),
+    ]
+    return html.joined(parts)
 
 
-def _named(item: Criterion) -> str:
-    return f"{item.id} {item.name}" + (" (our wording)" if item.is_own_wording else "")
+def _points(item: Criterion) -> Message:
+    return message("{points:g}", points=item.points)
+
+
+def _named(item: Criterion) -> Markup:
+    return Markup("{} {}").format(item.id, _name(item))
+
+
+def _name(item: Criterion) -> Markup:
+    """The criterion's name, which is the programme's English unless it is our wording; then the page says so."""
+    name = html.in_english(item.name)
+    return Markup("{} ({})").format(name, shown(message("our wording"))) if item.is_own_wording else name
+
+
+def _none(caption: Message) -> Block:
+    return html.paragraph(message("{caption}: none.", caption=caption))
+
+
+def _with_count(caption: Message, items: Sequence[object]) -> Message:
+    return message("{caption}: {n:,}", caption=caption, n=len(items))
 
 
 def _singles(
-    caption: str, items: Sequence[Criterion], certainty: Callable[[Criterion], str], sources: _Sources
+    caption: Message, items: Sequence[Criterion], certainty: Callable[[Criterion], Message], sources: _Sources
 ) -> Block:
     if not items:
-        return html.paragraph(f"{caption}: none.")
+        return _none(caption)
     rows = [
         {
             "id": item.id,
-            "name": item.name + (" (our wording)" if item.is_own_wording else ""),
-            "points": f"{item.points:g}",
+            "name": _name(item),
+            "points": _points(item),
             "certainty": certainty(item),
             "source": sources.cite(item.source),
         }
         for item in items
     ]
-    columns = {"id": "Code", "name": "Name", "points": "Points", "certainty": "How certain", "source": "Source"}
-    return html.table(rows, caption=f"{caption}: {len(items)}", columns=columns)
+    columns = {"id": _CODE, "name": _NAME, "points": message("Points"), "certainty": _HOW_CERTAIN, "source": _SOURCE}
+    return html.table(rows, caption=_with_count(caption, items), columns=columns)
 
 
 def _pairs(
-    caption: str, pairs: Sequence[Pair], shown: Callable[[Criterion], str], certainty: str, sources: _Sources
+    caption: Message,
+    pairs: Sequence[Pair],
+    said: Callable[[Criterion], str],
+    certainty: Message | None,
+    sources: _Sources,
 ) -> Block:
     if not pairs:
-        return html.paragraph(f"{caption}: none.")
+        return _none(caption)
     rows = [
         {
             "id": pair.after.id,
-            "before": shown(pair.before),
-            "after": shown(pair.after),
+            "before": said(pair.before),
+            "after": said(pair.after),
             "certainty": certainty or _CERTAINTY[pair.after.confidence],
             "source": sources.cite(pair.before.source, pair.after.source),
         }
         for pair in pairs
     ]
-    columns = {"id": "Code", "before": "Before", "after": "After", "certainty": "How certain", "source": "Sources"}
-    return html.table(rows, caption=f"{caption}: {len(pairs)}", columns=columns)
+    columns = {"id": _CODE, "before": _BEFORE, "after": _AFTER, "certainty": _HOW_CERTAIN, "source": _SOURCES}
+    return html.table(rows, caption=_with_count(caption, pairs), columns=columns)
 
 
 def _core(before: Edition, after: Edition, found: Comparison, sources: _Sources) -> Block:
-    items = [(after.criteria[id_], "not core", "core") for id_ in found.core_gained]
-    items += [(before.criteria[id_], "core", "not core") for id_ in found.core_lost]
+    core, not_core = message("core"), message("not core")
+    items = [(after.criteria[id_], not_core, core) for id_ in found.core_gained]
+    items += [(before.criteria[id_], core, not_core) for id_ in found.core_lost]
     if not items:
-        return html.paragraph("Core criteria: no difference known.")
+        return html.paragraph(message("Core criteria: no difference known."))
     rows = [
         {
             "id": item.id,
-            "name": item.name,
+            "name": _name(item),
             "before": was,
             "after": becomes,
             "certainty": _CERTAINTY[item.confidence],
@@ -431,34 +560,47 @@ def _core(before: Edition, after: Edition, found: Comparison, sources: _Sources)
         }
         for item, was, becomes in items
     ]
-    columns = {"id": "Code", "name": "Name", "before": "Before", "after": "After", "certainty": "How certain"}
-    caption = "Core criteria, which every certified city must meet"
-    return html.table(rows, caption=caption, columns=columns | {"source": "Source"})
+    columns = {"id": _CODE, "name": _NAME, "before": _BEFORE, "after": _AFTER, "certainty": _HOW_CERTAIN}
+    caption = message("Core criteria, which every certified city must meet")
+    return html.table(rows, caption=caption, columns=columns | {"source": _SOURCE})
 
 
 def _rules(found: Comparison) -> Block:
     """Practices, bands and rules."""
-    made = html.heading("What changes in practices, levels and rules")
+    parts = [html.heading(message("What changes in practices, levels and rules"))]
     groups = (
-        ("Practices", found.practice_changes),
-        ("Level bands", found.level_changes),
-        ("Rules", found.rule_changes),
+        (message("Practices"), found.practice_changes),
+        (message("Level bands"), found.level_changes),
+        (message("Rules"), found.rule_changes),
     )
     for caption, changes in groups:
         if not changes:
-            made = made + html.paragraph(f"{caption}: no difference known.")
+            parts.append(html.paragraph(message("{caption}: no difference known.", caption=caption)))
             continue
-        rows = [{"item": change.item, "before": change.before, "after": change.after} for change in changes]
-        made = made + html.table(rows, caption=caption, columns={"item": "What", "before": "Before", "after": "After"})
-    return made
+        rows = [
+            {"item": change.item, "before": _said(change.before), "after": _said(change.after)} for change in changes
+        ]
+        columns = {"item": message("What"), "before": _BEFORE, "after": _AFTER}
+        parts.append(html.table(rows, caption=caption, columns=columns))
+    return html.joined(parts)
+
+
+def _said(text: str) -> str:
+    """A message as it is; the title of a practice as English."""
+    return text if isinstance(text, Message) else html.in_english(text)
 
 
 def _notes(before: Edition, after: Edition) -> Block:
     """What is known and not known of each edition, as its file says."""
-    made = html.heading("What is known of the two editions")
+    parts = [html.heading(message("What is known of the two editions"))]
     for one in (before, after):
         marks = [item.confidence for item in one.criteria.values()]
-        said = [f"{marks.count(mark)} {text}" for mark, text in _CERTAINTY.items() if mark in marks]
-        text = f"{one.title}. Criteria by certainty: {listed(said)}."
-        made = made + html.paragraph(text) + html.fold(f"Notes on {one.name}", html.bullets(one.notes or ("None.",)))
-    return made
+        said = [
+            message("{n:,} {certainty}", n=marks.count(mark), certainty=text)
+            for mark, text in _CERTAINTY.items()
+            if mark in marks
+        ]
+        text = message("{title}. Criteria by certainty: {parts:list}.", title=one.title, parts=said)
+        notes = html.english(html.bullets(one.notes)) if one.notes else html.paragraph(message("None."))
+        parts += [html.paragraph(text), html.fold(message("Notes on {edition}", edition=one.name), notes)]
+    return html.joined(parts)

@@ -1,4 +1,4 @@
-"""Effects, verdicts and caveats in plain English.
+"""Effects, verdicts and caveats in plain words, as messages that can be said in every language.
 
 In: evidence and catalog entries. Out: sentences and formatted numbers for pages and the index.
 """
@@ -6,215 +6,289 @@ In: evidence and catalog entries. Out: sentences and formatted numbers for pages
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from wwc_research.catalog import Outcome, Treatment
 from wwc_research.evidence.evidence import Evidence
+from wwc_research.messages import Message, message
 
 VERDICT_COUNTED = {
-    "improvement": "evidence of improvement",
-    "harm": "evidence of harm",
-    "no_effect_larger": "no effect as large as planned",
-    "cannot_tell": "cannot tell",
+    "improvement": message("evidence of improvement"),
+    "harm": message("evidence of harm"),
+    "no_effect_larger": message("no effect as large as planned"),
+    "cannot_tell": message("cannot tell"),
 }
-MINUS = "\N{MINUS SIGN}"
 
 
-def number(value: float | None, *, decimals: int, signed: bool = False) -> str:
-    """A number with a true minus sign and thousands separators; an undefined one is an en dash."""
+def number(value: float | None, *, decimals: int, signed: bool = False) -> Message:
+    """A number with thousands separators; zero has no sign, and an undefined one is an en dash."""
     if value is None or not math.isfinite(value):
-        return "–"
-    text = f"{abs(value):,.{decimals}f}"
-    if float(text.replace(",", "")) == 0:
-        return text
-    sign = MINUS if value < 0 else ("+" if signed else "")
-    return sign + text
+        return Message("–")
+    is_zero = float(f"{value:.{decimals}f}") == 0
+    sign = "+" if signed and not is_zero else ""
+    return Message(f"{{value:{sign},.{decimals}f}}", {"value": abs(value) if is_zero else value})
 
 
-def typeset(text: str) -> str:
-    """The text with true minus signs before numbers."""
-    return re.sub(r"(?<![\w.])-(?=\d)", MINUS, text)
+def count(value: int) -> Message:
+    """A count with thousands separators."""
+    return Message("{value:,}", {"value": value})
 
 
-def p_value(value: float | None) -> str:
+def p_value(value: float | None) -> Message:
     """A p-value to three decimals, never as zero."""
     if value is None or not math.isfinite(value):
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+        return Message("–")
+    return Message("< {limit:.3f}", {"limit": 0.001}) if value < 0.001 else Message("{value:.3f}", {"value": value})
 
 
-def effect(value: float | None, outcome: Outcome, *, signed: bool = True) -> str:
+def percent(share: float | None, *, decimals: int = 1) -> Message:
+    """A share as a percentage; an undefined one is an en dash."""
+    if share is None or not math.isfinite(share):
+        return Message("–")
+    return Message(f"{{value:.{decimals}%}}", {"value": share})
+
+
+def effect(value: float | None, outcome: Outcome, *, signed: bool = True) -> Message:
     """An effect in the outcome's unit: `+0.4 percentage points`."""
     scaled = None if value is None else value * outcome.scale
-    return f"{number(scaled, decimals=outcome.decimals, signed=signed)} {outcome.unit}"
+    return message("{value} {unit}", value=number(scaled, decimals=outcome.decimals, signed=signed), unit=outcome.unit)
 
 
-def bare_effect(value: float | None, outcome: Outcome) -> str:
+def bare_effect(value: float | None, outcome: Outcome) -> Message:
     """An effect in the outcome's unit, without the unit's name."""
     return number(None if value is None else value * outcome.scale, decimals=outcome.decimals, signed=True)
 
 
-def interval(estimate: Mapping[str, Any], outcome: Outcome) -> str:
-    """The 95 % interval in the outcome's unit: `−0.9 to +1.7 percentage points`."""
-    return f"{bare_effect(estimate['ci_low'], outcome)} to {effect(estimate['ci_high'], outcome)}"
-
-
-def natural_size(estimate: Mapping[str, Any], outcome: Outcome) -> str:
-    """The effect and its interval as a count that can be pictured: `about 4 more households per 1,000`."""
-
-    def counted(value: float) -> str:
-        decimals = 0 if abs(value * outcome.natural_factor) >= 10 else 1
-        return number(value * outcome.natural_factor, decimals=decimals, signed=True)
-
-    return (
-        f"about {counted(estimate['estimate'])} {outcome.natural_unit} "
-        f"(from {counted(estimate['ci_low'])} to {counted(estimate['ci_high'])})"
+def interval(estimate: Mapping[str, Any], outcome: Outcome) -> Message:
+    """The 95 % interval in the outcome's unit: `-0.9 to +1.7 percentage points`."""
+    return message(
+        "{low} to {high}", low=bare_effect(estimate["ci_low"], outcome), high=effect(estimate["ci_high"], outcome)
     )
 
 
-def units(evidence: Evidence) -> str:
+def bare_interval(estimate: Mapping[str, Any] | None, outcome: Outcome) -> Message:
+    """The 95 % interval without the unit's name, for a cell of a table; an undefined one is an en dash."""
+    if not estimate or estimate["ci_low"] is None:
+        return number(None, decimals=0)
+    ends = {end: bare_effect(estimate[f"ci_{end}"], outcome) for end in ("low", "high")}
+    return message("{low} to {high}", **ends)
+
+
+def natural_size(estimate: Mapping[str, Any], outcome: Outcome) -> Message:
+    """The effect and its interval as a count that can be pictured: `about +4 connected households per 1,000`."""
+    sizes = {name: estimate[name] * outcome.natural_factor for name in ("estimate", "ci_low", "ci_high")}
+    best, low, high = (number(size, decimals=0 if abs(size) >= 10 else 1, signed=True) for size in sizes.values())
+    return message(
+        "about {best} {unit} (from {low} to {high})", best=best, unit=outcome.natural_unit, low=low, high=high
+    )
+
+
+def units(evidence: Evidence) -> Message:
     """`cities` or `counties`, as the analysis counts them."""
-    settings = (evidence.headline.estimate or {}).get("settings", {})
-    return "counties" if settings.get("unit") == "county" else "cities"
+    return message("counties") if _by_county(evidence) else message("cities")
 
 
-def exposed_units(evidence: Evidence, treatment: Treatment) -> str:
+def _by_county(evidence: Evidence) -> bool:
+    return (evidence.headline.estimate or {}).get("settings", {}).get("unit") == "county"
+
+
+def exposed_units(evidence: Evidence, treatment: Treatment) -> Message:
     """What exposed units are called: `certified cities`, `counties with certified cities`."""
-    if units(evidence) == "counties":
-        return f"counties with {treatment.exposed.format(units='cities')}"
-    return treatment.exposed.format(units="cities")
+    exposed = exposed_cities(treatment)
+    return message("counties with {exposed}", exposed=exposed) if _by_county(evidence) else exposed
 
 
-def verdict_title(evidence: Evidence, outcome: Outcome) -> str:
+def exposed_unit(evidence: Evidence, treatment: Treatment) -> Message:
+    """What one exposed unit is called: `certified city`, `county with certified cities`."""
+    if _by_county(evidence):
+        return message("county with {exposed}", exposed=exposed_cities(treatment))
+    return Message(treatment.exposed_city)
+
+
+def exposed_cities(treatment: Treatment) -> Message:
+    """What exposed cities are called: `certified cities`."""
+    return Message(treatment.exposed, {"units": message("cities")})
+
+
+def verdict_title(evidence: Evidence, outcome: Outcome) -> Message:
     """The verdict in a few words."""
     if evidence.verdict is None:
-        return "Not judged"
+        return message("Not judged")
     if evidence.verdict.code == "no_effect_larger":
-        return f"No effect larger than {effect(evidence.minimum_effect_of_interest, outcome, signed=False)}"
+        return message(
+            "No effect larger than {size}", size=effect(evidence.minimum_effect_of_interest, outcome, signed=False)
+        )
     return {
-        "improvement": "Evidence of improvement",
-        "harm": "Evidence of harm",
-        "cannot_tell": "Cannot tell",
+        "improvement": message("Evidence of improvement"),
+        "harm": message("Evidence of harm"),
+        "cannot_tell": message("Cannot tell"),
     }[evidence.verdict.code]
 
 
-def headline_sentence(evidence: Evidence, outcome: Outcome, treatment: Treatment) -> str:
+def headline_sentence(evidence: Evidence, outcome: Outcome, treatment: Treatment) -> Message:
     """The one sentence a member of programme staff may quote."""
-    values = evidence.judged
+    values, asked = evidence.judged, {"noun": treatment.noun, "better": outcome.better}
     if evidence.headline.estimate is None or evidence.verdict is None or values.get("std_error") is None:
-        return f"The public data cannot say whether {treatment.noun} goes with {outcome.better}."
-    subject = exposed_units(evidence, treatment)
-    spread = interval(values, outcome)
-    best = effect(values["estimate"], outcome)
-    code = evidence.verdict.code
-    if code == "cannot_tell":
-        doubt = f"We cannot tell whether {treatment.noun} goes with {outcome.better}"
-        if evidence.verdict.cause == "unreliable":
-            return f"{doubt}: the comparison cannot be relied on. It gives {best} for {outcome.topic} ({spread})."
-        return f"{doubt}: the best estimate for {outcome.topic} is {best}, and anything from {spread} fits the data."
-    if code == "no_effect_larger":
-        limit = effect(evidence.minimum_effect_of_interest, outcome, signed=False)
-        return (
-            f"In {outcome.topic}, {subject} neither pulled ahead nor fell behind by as much as {limit}, "
-            f"{horizon(evidence)}: the best estimate is {best} ({spread})."
+        return message("The public data cannot say whether {noun} goes with {better}.", **asked)
+    found = {"topic": outcome.topic, "spread": interval(values, outcome), "best": effect(values["estimate"], outcome)}
+    if evidence.verdict.cause == "unreliable":
+        return message(
+            "We cannot tell whether {noun} goes with {better}: the comparison cannot be relied on. It gives {best} for "
+            "{topic} ({spread}).",
+            **asked,
+            **found,
         )
-    moved = "rise" if values["estimate"] > 0 else "fall"
-    size = effect(abs(values["estimate"]), outcome, signed=False)
-    return (
-        f"{subject[0].upper()}{subject[1:]} saw {outcome.noun} {moved} by {size} against others ({spread}), "
-        f"{horizon(evidence)}; this is an association, not proof of cause."
+    if evidence.verdict.code == "cannot_tell":
+        return message(
+            "We cannot tell whether {noun} goes with {better}: the best estimate for {topic} is {best}, and anything "
+            "from {spread} fits the data.",
+            **asked,
+            **found,
+        )
+    found |= {"subject": exposed_units(evidence, treatment), "horizon": horizon(evidence)}
+    if evidence.verdict.code == "no_effect_larger":
+        return message(
+            "In {topic}, {subject} neither pulled ahead nor fell behind by as much as {limit}, {horizon}: the best "
+            "estimate is {best} ({spread}).",
+            limit=effect(evidence.minimum_effect_of_interest, outcome, signed=False),
+            **found,
+        )
+    found |= {"outcome": outcome.noun, "size": effect(abs(values["estimate"]), outcome, signed=False)}
+    if values["estimate"] > 0:
+        return message(
+            "Against others, {subject} saw {outcome} rise by {size} ({spread}), {horizon}; this is an association, not "
+            "proof of cause.",
+            **found,
+        )
+    return message(
+        "Against others, {subject} saw {outcome} fall by {size} ({spread}), {horizon}; this is an association, not "
+        "proof of cause.",
+        **found,
     )
 
 
-def horizon(evidence: Evidence) -> str:
+def horizon(evidence: Evidence) -> Message:
     """How long after first exposure the effect is seen, on average."""
     years = evidence.judged.get("years_after")
     if years is None:
-        return "after first exposure"
-    return f"on average {years:.1f} years after first exposure"
+        return message("after first exposure")
+    return message("on average {years:.1f} years after first exposure", years=years)
 
 
-def how_sure(evidence: Evidence) -> str:
+def how_sure(evidence: Evidence) -> Message:
     """How sure we are and why, from the verdict's own reasons."""
     if evidence.verdict is None:
-        return "Not judged."
+        return message("Not judged.")
     code, strength = evidence.verdict.code, evidence.verdict.grade.strength
     if code == "no_effect_larger":
         sure = {
-            "moderate": "Moderately sure that there is no sizeable difference in these years.",
-            "promising": "No sizeable difference in these years, if the compared groups would have moved alike.",
-        }.get(strength, "Not sure.")
+            "moderate": message("Moderately sure that there is no sizeable difference in these years."),
+            "promising": message(
+                "No sizeable difference in these years, if the compared groups would have moved alike."
+            ),
+        }.get(strength, message("Not sure."))
     else:
         sure = {
-            "moderate": "Moderately sure that the two go together.",
-            "promising": "A first sign that the two go together, not more.",
-        }.get(strength, "Not sure.")
-    return typeset(" ".join((sure, *evidence.verdict.because)))
+            "moderate": message("Moderately sure that the two go together."),
+            "promising": message("A first sign that the two go together, not more."),
+        }.get(strength, message("Not sure."))
+    return message("{parts:sentences}", parts=[sure, *evidence.verdict.because])
 
 
-def graded(evidence: Evidence) -> str:
+def graded(evidence: Evidence) -> Message:
     """The grade in the words of ESSA and of the What Works Clearinghouse, and what it rests on."""
     if evidence.verdict is None:
-        return "Not graded."
+        return message("Not graded.")
     grade = evidence.verdict.grade
-    return (
-        f"Grade by the plan's rule: {grade.essa}. In the words of the What Works Clearinghouse (a rating of studies, "
-        f"no part of What Works Cities) the design {grade.clearinghouse}. {' '.join(grade.because)} Without a lottery "
-        "deciding which cities take part, no finding here can be better than moderate."
+    return message(
+        "Grade by the plan's rule: {essa}. In the words of the What Works Clearinghouse (a rating of studies, no part "
+        "of What Works Cities) the design {clearinghouse}. {because:sentences} Without a lottery deciding which cities "
+        "take part, no finding here can be better than moderate.",
+        essa=grade.essa,
+        clearinghouse=grade.clearinghouse,
+        because=grade.because,
     )
 
 
-def how_judged(evidence: Evidence) -> str:
+def how_judged(evidence: Evidence) -> Message:
     """Which inference the interval rests on."""
     values = evidence.judged
     if values.get("std_error") is None:
-        return "No inference was possible."
-    basis = {
-        "lot": "drawing the exposed places by lot gives the wider interval, and it is used here",
-        "cluster": "errors clustered by county give the wider interval, and they are used here",
-    }[values["basis"]]
-    return (
-        f"Two ways of judging chance were compared, and the more cautious counts: {basis}. By lot "
-        f"({values['draws']:,} draws) p = {p_value(values['lot_p_value'])}."
+        return message("No inference was possible.")
+    told = {"draws": values["draws"], "p": p_value(values["lot_p_value"])}
+    if values["basis"] == "lot":
+        return message(
+            "Two ways of judging chance were compared, and the more cautious counts: drawing the exposed places by lot "
+            "gives the wider interval, and it is used here. By lot ({draws:,} draws) p = {p}.",
+            **told,
+        )
+    return message(
+        "Two ways of judging chance were compared, and the more cautious counts: errors clustered by county give the "
+        "wider interval, and they are used here. By lot ({draws:,} draws) p = {p}.",
+        **told,
     )
 
 
-def smallest_visible(evidence: Evidence, outcome: Outcome) -> str:
+def smallest_visible(evidence: Evidence, outcome: Outcome) -> Message:
     """What the data could have shown at all."""
     value = evidence.judged.get("minimum_detectable_effect")
     if value is None:
-        return "What size of effect could have been seen is not known."
+        return message("What size of effect could have been seen is not known.")
     size = effect(value, outcome, signed=False)
     asked = evidence.adjusted.get("n_hypotheses") or 1
-    more = f"the correction for {asked} questions and " if asked > 1 else ""
-    text = (
-        f"A true effect of {size} would have been significant by itself four times in five, a smaller one less often; "
-        f"the verdict asks for more ({more}every check that decides), so that somewhat larger ones can be missed too."
-    )
-    if evidence.verdict is not None and evidence.verdict.cause == "unreliable":
-        return f"{text} That holds only if the comparison could be relied on."
-    return text
+    if asked > 1:
+        text = message(
+            "A true effect of {size} would have been significant by itself four times in five, a smaller one less "
+            "often; the verdict asks for more (the correction for {asked} questions and every check that decides), so "
+            "that somewhat larger ones can be missed too.",
+            size=size,
+            asked=asked,
+        )
+    else:
+        text = message(
+            "A true effect of {size} would have been significant by itself four times in five, a smaller one less "
+            "often; the verdict asks for more (every check that decides), so that somewhat larger ones can be missed "
+            "too.",
+            size=size,
+        )
+    if evidence.verdict is None or evidence.verdict.cause != "unreliable":
+        return text
+    doubt = message("That holds only if the comparison could be relied on.")
+    return message("{parts:sentences}", parts=[text, doubt])
 
 
-def not_to_claim(evidence: Evidence, outcome: Outcome, treatment: Treatment) -> list[str]:
+def not_to_claim(evidence: Evidence, outcome: Outcome, treatment: Treatment) -> list[Message]:
     """What no reader should say on the strength of the page."""
     lines = []
     if evidence.verdict is None or evidence.verdict.code in ("cannot_tell", "no_effect_larger"):
-        lines.append(f"That {treatment.noun} brings {outcome.better}: the data do not show it.")
-        lines.append(
-            f"That {treatment.noun} does nothing for {outcome.topic}: effects too small to be seen here remain "
-            "possible."
-        )
+        lines += [
+            message(
+                "That {noun} brings {better}: the data do not show it.", noun=treatment.noun, better=outcome.better
+            ),
+            message(
+                "That {noun} does nothing for {topic}: effects too small to be seen here remain possible.",
+                noun=treatment.noun,
+                topic=outcome.topic,
+            ),
+        ]
+    elif _by_county(evidence):
+        lines.append(message("That {noun} causes the difference: counties chose to take part.", noun=treatment.noun))
     else:
-        lines.append(f"That {treatment.noun} causes the difference: {units(evidence)} chose to take part.")
+        lines.append(message("That {noun} causes the difference: cities chose to take part.", noun=treatment.noun))
     if outcome.is_award_condition and treatment.is_award:
         editions = (evidence.headline.estimate or {}).get("settings", {}).get("editions", [])
-        used = "They count as exposed here." if "v3" in editions else "They do not count as exposed here."
-        lines.append(
-            "Anything about cities first certified since August 2022: showing good results on such outcomes has since "
-            f"then been a condition of the award, so they would look better by rule. {used}"
+        used = (
+            message("They are among the certified cities compared here.")
+            if "v3" in editions
+            else message("They are not among the certified cities compared here.")
         )
-    lines.append("Anything about a single city: the estimate is an average.")
+        lines.append(
+            message(
+                "Anything about cities first certified since August 2022: showing good results on such outcomes has "
+                "since then been a condition of the award, so they would look better by rule. {used}",
+                used=used,
+            )
+        )
+    lines.append(message("Anything about a single city: the estimate is an average."))
     return lines
