@@ -1,13 +1,21 @@
 import shutil
+import time
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from wwc_research import catalog
 from wwc_research.panel.build import build_panel
 from wwc_research.panel.panel import Panel
-from wwc_research.report import batch
+from wwc_research.report import batch, batch_plan
+
+# a busy machine is no fault of the code: laws are tested, not times
+hypothesis.settings.register_profile("laws", deadline=None)
+hypothesis.settings.load_profile("laws")
 
 ROOT = Path(__file__).parents[1]
 QUICK = {
@@ -63,12 +71,36 @@ def quick_plan(tmp_path_factory) -> Path:
     return path
 
 
+@contextmanager
+def _one_worker_at_a_time(lock: Path) -> Iterator[None]:
+    deadline = time.monotonic() + 400
+    while True:
+        try:
+            lock.mkdir()
+            break
+        except FileExistsError:
+            assert time.monotonic() < deadline, f"another worker has kept {lock} for too long"
+            time.sleep(0.2)
+    try:
+        yield
+    finally:
+        lock.rmdir()
+
+
 @pytest.fixture(scope="session")
-def answered(tmp_path_factory, quick_plan) -> tuple[Path, dict]:
-    """A project in which every question of the quick plan has been answered, and the answers by outcome."""
-    root = fresh_project(tmp_path_factory.mktemp("answered") / "project")
-    wanted = batch.plan_batch(root=root, plan_path=quick_plan, jobs=2)
-    answers = batch.answer_batch(wanted, say=lambda line: None, tick=lambda name: None)
+def answered(request, tmp_path_factory, quick_plan) -> tuple[Path, dict]:
+    """A project in which every question of the quick plan has been answered, and the answers by outcome.
+
+    The workers of one run share the project: the second finds the parts that the first has finished.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if hasattr(request.config, "workerinput") else own) / "answered"
+    shared.mkdir(exist_ok=True)
+    with _one_worker_at_a_time(shared / "lock"):
+        root = shared / "project"
+        if not root.exists():
+            fresh_project(root)
+        answers = batch.answer_batch(batch_plan.plan_batch(root=root, plan_path=quick_plan, jobs=2))
     assert not answers.failed
     return root, {question.outcome: evidence for question, evidence in answers.found.items()}
 

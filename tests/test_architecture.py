@@ -70,7 +70,7 @@ def test_environment_yml_asks_for_what_pyproject_asks_for():
     extras = [item for name in ("lab", "dev") for item in project["optional-dependencies"][name]]
     wanted = [*project["dependencies"], *extras]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
-    conda_names = {"matplotlib-base": "matplotlib", "nbconvert-core": "nbconvert"}
+    conda_names = {"matplotlib-base": "matplotlib", "nbconvert-core": "nbconvert", "playwright-python": "playwright"}
     offered = {}
     for line in environment["dependencies"]:
         if isinstance(line, str):

@@ -116,6 +116,7 @@ def test_what_cannot_be_asked_is_refused_before_any_work(bare, words, part):
     done = run("evidence", *words, "--root", bare)
     assert done.exit_code == 2
     assert part in done.stderr
+    assert "error: report" not in done.stderr
     assert not (bare / "data" / "processed").exists()
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -203,18 +202,3 @@ def outcome_standings(edition: Edition, *, root: Path | None, threshold: list[st
     panel = Panel.read(project_root(root) / "data" / "processed" / "panel.parquet")
     rules = OutcomeRules(thresholds=named_values(threshold or (), option="--threshold"))
     return dict(standings(panel, edition.outcome_requirement, rules=rules))
-
-
-@contextmanager
-def progress(steps: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
-    """A bar with the time left; gives a function to say a line, and one to call after each step with its name."""
-    from tqdm import tqdm
-
-    layout = "{l_bar}{bar}| {n_fmt}/{total_fmt}, {remaining} left {postfix}"
-    with tqdm(total=steps, unit="step", leave=False, disable=None, bar_format=layout) as bar:
-
-        def tick(name: str) -> None:
-            bar.set_postfix_str(name, refresh=False)
-            bar.update()
-
-        yield lambda line: tqdm.write(line), tick

@@ -16,10 +16,10 @@ from wwc_research.cli.app import (
     Root,
     app,
     hand_over,
-    progress,
     project_root,
     refuse_unwritable,
 )
+from wwc_research.cli.progress import progress
 from wwc_research.errors import Faults, ReportError
 
 if TYPE_CHECKING:
@@ -55,13 +55,15 @@ def evidence_command(
       wwc-research evidence broadband
       wwc-research evidence unemployment --treatment open_data_policy --json evidence.json
     """
-    from wwc_research.report import batch
+    from wwc_research.report import batch, batch_plan
 
     folder = project_root(root)
     refuse_unwritable(json_path, source=folder / "data" / "processed" / "panel.parquet")
-    wanted = batch.plan_batch(root=folder, treatments=(treatment,), outcomes=(outcome,), jobs=jobs, plan_path=plan)
-    with progress(batch.n_steps(wanted)) as (say, tick):
-        answers = batch.answer_batch(wanted, say=say, tick=tick)
+    wanted = batch_plan.plan_batch(
+        root=folder, treatments=(treatment,), outcomes=(outcome,), jobs=jobs, plan_path=plan, where="evidence"
+    )
+    with progress() as shown:
+        answers = batch.answer_batch(wanted, say=shown.say, tick=shown.tick, expect=shown.expect)
     question = wanted.questions[0]
     if question in answers.failed:
         raise ReportError(f"{question.name}: {answers.failed[question]}")

@@ -3,66 +3,128 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from wwc_research.atomic import write_text
-from wwc_research.cli.app import CORES, Jobs, PlanFile, Root, app, outcome_standings, progress, project_root
-from wwc_research.errors import InputError, ReportError
+from wwc_research.cli.app import CORES, PlanFile, Root, app, outcome_standings, project_root
+from wwc_research.cli.progress import progress
+from wwc_research.errors import InputError, ReportError, listed
+
+if TYPE_CHECKING:
+    from wwc_research.report.batch import Finished
+    from wwc_research.report.batch_plan import Batch
+
+INTERRUPTED = 130  # as shells say of what Ctrl-C ended
 
 
 @app.command()
 def report(
-    outcomes: Annotated[
-        list[str] | None, typer.Argument(metavar="[OUTCOME]...", help="Outcomes of the plan (default: all).")
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OUTCOME,...", help="Outcomes of the plan that have pages; repeat (default: all)."),
     ] = None,
     treatment: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="certification, open_data_policy, ...; repeat (default: those of the plan)."),
     ] = None,
+    audience: Annotated[str, typer.Option(metavar="staff|research|both", help="Whom the pages are for.")] = "both",
+    lang: Annotated[str, typer.Option(metavar="en,es,pt", help="Languages; the first has the plain index.")] = "en",
+    cities: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME;...", help='Pages of cities: "Detroit, MI", place_ids, certified or all; repeat.'),
+    ] = None,
     run: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Folder under reports/ (default: findings, or what was named)."),
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for the pages (default: reports/ and the run's name).")
+    ] = None,
     plan: PlanFile = None,
-    jobs: Jobs = CORES,
+    jobs: Annotated[
+        int,
+        typer.Option(metavar="N", show_default="all cores", help="Parts and pages worked at the same time."),
+    ] = CORES,
+    engine: Annotated[
+        str, typer.Option(metavar="auto|fork|portable", help="How notebooks are run; the pages are the same.")
+    ] = "auto",
+    scheduler: Annotated[
+        str, typer.Option(metavar="tcp://HOST:PORT", help="Have a dask.distributed cluster do the work.")
+    ] = "",
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print every page to PDF as well, with Chromium or Edge.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Make every page, changed or not.")] = False,
     root: Root = None,
 ) -> None:
-    """One HTML page per outcome and treatment, an index, evidence.csv and run.json, from the shipped figures.
+    """Pages by outcome, treatment, audience and language, an index, evidence.csv and run.json, from shipped figures.
 
-    Every question of a family is answered, since the correction for many questions needs them all; named outcomes only
-    say which pages are made. Nothing is done twice: finished parts are kept, and a run that was stopped goes on where
-    it was. A page that cannot be made is marked on the index, the others are finished, and the exit status is 1.
+    Every question of a family is answered, since the correction for many questions needs them all; --only says which
+    have pages. Nothing is done twice: finished parts and pages are kept, and a run that was stopped goes on where it
+    was. A page that cannot be made is marked on the index, the others are finished, and the exit status is 1.
 
     \b
     Examples:
       wwc-research report
-      wwc-research report broadband air_quality
-      wwc-research report --treatment open_data_policy
+      wwc-research report --only broadband,air_quality --audience staff --lang en,es
+      wwc-research report --treatment open_data_policy --cities "Detroit, MI;Boston, MA"
     """
-    from wwc_research.report import batch
+    from wwc_research.report import batch_plan
 
-    wanted = batch.plan_batch(
+    wanted = batch_plan.plan_batch(
         root=project_root(root),
         treatments=tuple(treatment or ()),
-        outcomes=tuple(outcomes or ()),
+        outcomes=_several(only, ","),
+        audiences=_several([audience], ","),
+        languages=_several([lang], ","),
+        cities=_several(cities, ";"),
         run=run,
         jobs=jobs,
         plan_path=plan,
+        out=out,
+        engine=engine,
+        scheduler=scheduler,
+        pdf=pdf,
     )
-    with progress(batch.n_steps(wanted)) as (say, tick):
-        finished = batch.run_batch(wanted, say=say, tick=tick, force=force)
-    shown = finished.index.relative_to(wanted.root)
+    from wwc_research.report import batch  # not before the options are known to be right: it takes a while
+
+    try:
+        with progress() as shown:
+            finished = batch.run_batch(wanted, say=shown.say, tick=shown.tick, expect=shown.expect, force=force)
+    except KeyboardInterrupt:
+        typer.echo(
+            "Stopped. Finished parts and pages are kept; the same command goes on where it was. The index is that of "
+            "the run before, if there was one.",
+            err=True,
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    _tell(finished, wanted)
+
+
+def _several(texts: list[str] | None, sign: str) -> tuple[str, ...]:
+    """The names in the options, each of which may hold several."""
+    return tuple(dict.fromkeys(name.strip() for text in texts or () for name in text.split(sign) if name.strip()))
+
+
+def _tell(finished: Finished, wanted: Batch) -> None:
+    """Say what was made; what failed is an error."""
+    shown = _short(finished.index, wanted.root)
     if finished.nothing_done:
         typer.echo(f"Nothing has changed since the last run: {len(finished.unchanged)} pages are up to date. {shown}")
         return
     kept = f", {len(finished.unchanged)} already up to date" if finished.unchanged else ""
     typer.echo(f"{len(finished.made)} pages made{kept}. Open {shown}")
-    if finished.failed:
-        lines = "\n".join(f"  {name}: {reason}" for name, reason in finished.failed.items())
-        raise ReportError(f"{len(finished.failed)} of {len(wanted.questions)} pages could not be made\n{lines}")
+    if not finished.failed:
+        return
+    lines = "\n".join(f"  {name}: {reason}" for name, reason in finished.failed.items())
+    raise ReportError(
+        f"{len(finished.failed)} could not be made; notebooks that ran are kept in "
+        f"{_short(wanted.executed, wanted.root)}\n{lines}"
+    )
+
+
+def _short(path: Path, root: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else path
 
 
 @app.command("report standard")
@@ -102,6 +164,7 @@ def report_standard(
         Path | None,
         typer.Option("--output-dir", metavar="DIR", help="Where the page goes (default: reports/standard)."),
     ] = None,
+    lang: Annotated[str, typer.Option(metavar="en,es,pt", help="Languages of the page, one file each.")] = "en",
     root: Root = None,
 ) -> None:
     """One page on what changes between two editions of the Standard, and what that would do to scored cities.
@@ -115,10 +178,13 @@ def report_standard(
       wwc-research report standard --from v3 --to proposal.toml --scores assessments.xlsx
     """
     from wwc_research.report import standard_page
+    from wwc_research.report.language import LANGUAGES
+    from wwc_research.report.page_work import Link
 
     old, new = (standard_page.chosen_edition(text) for text in (before, after))
     if (same or outcomes) and scores is None:
         raise InputError("--same and --outcomes are about the impact on cities: give --scores FILE, or leave them out.")
+    languages = _languages(lang)
     found = None
     folder = project_root(root)
     if scores is not None:
@@ -138,6 +204,30 @@ def report_standard(
             outcomes=judged or None,
             k=k,
         )
-    target = (output_dir or folder / "reports" / "standard") / standard_page.file_name(old, new)
-    write_text(target, standard_page.standard_html(old, new, impact=found))
-    typer.echo(f"Page made: {target}")
+    targets = _in_languages(
+        (output_dir or folder / "reports" / "standard") / standard_page.file_name(old, new), languages
+    )
+    for code, target in targets.items():
+        links = [
+            Link(text=LANGUAGES[other].name, href=path.name, language=LANGUAGES[other].tag, is_here=other == code)
+            for other, path in targets.items()
+            if len(targets) > 1
+        ]
+        write_text(target, standard_page.standard_html(old, new, impact=found, language=code, links=links))
+        typer.echo(f"Page made: {target}")
+
+
+def _languages(text: str) -> tuple[str, ...]:
+    """The languages asked for; unknown ones are refused."""
+    from wwc_research.report.language import LANGUAGES
+
+    codes = _several([text], ",")
+    unknown = [code for code in codes if code not in LANGUAGES]
+    if unknown or not codes:
+        raise InputError(f"--lang {text!r}: there is no language {listed(unknown)}; use {listed(LANGUAGES)}")
+    return codes
+
+
+def _in_languages(target: Path, codes: tuple[str, ...]) -> dict[str, Path]:
+    """The page's file in each language: the plain name in English."""
+    return {code: target if code == "en" else target.with_suffix(f".{code}.html") for code in codes}

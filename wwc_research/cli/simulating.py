@@ -21,11 +21,11 @@ from wwc_research.cli.app import (
     app,
     hand_over,
     names_in,
-    progress,
     project_root,
     refuse_unwritable,
     write_whole,
 )
+from wwc_research.cli.progress import progress
 from wwc_research.errors import EstimationError, Faults, InputError
 
 if TYPE_CHECKING:
@@ -124,7 +124,10 @@ def simulate(
     rule = dataclasses.replace(
         catalog.plan().calibration, estimators=tuple(names), draws=draws, slow_estimators=(), slow_draws=0
     )
-    with progress(len(calibration_units(rule))) as (_, tick):
+    with progress() as shown:
+        steps = {f"{unit.estimator}, draw {unit.first + 1}": float(unit.draws) for unit in calibration_units(rule)}
+        upcoming = iter(steps)
+        shown.expect(steps)
         found = calibrate(
             sample,
             estimators=names,
@@ -134,7 +137,7 @@ def simulate(
             jobs=jobs,
             aggregation=aggregation,
             rule=rule,
-            tick=tick,
+            tick=lambda _: shown.tick(next(upcoming)),
         )
     settings = {**sample.settings, "aggregation": aggregation, "draws": draws, "seed": seed, "version": __version__}
     answer = found.as_dict() | {
