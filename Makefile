@@ -52,7 +52,7 @@ check: $(READY)
 lock:
 	@command -v uv >/dev/null || test -x $(BIN)/uv || { echo "make lock needs uv: python3 -m pip install uv"; exit 1; }
 	PATH="$(BIN):$$PATH" uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet \
-	  --extra lab --extra dev --output-file requirements.lock pyproject.toml
+	  --extra lab --extra cluster --extra dev --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache .hypothesis
