@@ -5,6 +5,7 @@ import nbformat
 import pytest
 
 from tests.conftest import ROOT
+from wwc_research.evidence.evidence import Evidence
 from wwc_research.report import engine
 from wwc_research.report.page_work import PageWork
 
@@ -53,3 +54,23 @@ def test_the_template_holds_no_arithmetic():
     assert not set("+*%@") & set(code)
     assert "import pandas" not in code
     assert "import numpy" not in code
+
+
+@pytest.mark.notebook
+def test_a_question_of_ones_own_ends_in_a_page_that_finds_what_was_planted(project):
+    few = {"lots": 49, "placebo_draws": 3, "slow_draws": 1, "specification_draws": 9, "jobs": 1}
+    work = PageWork(
+        name="own",
+        notebook=ROOT / "notebooks" / "05_bring_your_own.ipynb",
+        executed=project / "executed.ipynb",
+        target=project / "own.html",
+        parameters={"root_dir": str(project), **few},
+        title="own",
+    )
+    assert engine.render([work], jobs=1, kind="portable", tick=lambda name: None) == {}
+    made = (project / "reports" / "own" / "own_treatment" / "own_outcome.research.en.html").read_text(encoding="utf-8")
+    assert "Library visits (simulated)" in made
+    assert "late opening of libraries" in made
+    evidence = Evidence.read(project / "data" / "processed" / "evidence" / "own" / "own_treatment" / "own_outcome.json")
+    assert evidence.judged["ci_low"] < 3.0 < evidence.judged["ci_high"]
+    assert evidence.verdict.code == "cannot_tell", "three placebo draws prove no method"
