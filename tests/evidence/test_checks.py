@@ -213,6 +213,7 @@ def test_placebos_are_judged_by_the_smallest_p_value_times_their_number(p_values
     assert found.statistic == pytest.approx(len(p_values) * min(p_values))
     # 2.80 standard errors are seen at 80 % power
     assert "would have seen 0.03" in found.sentence
+    assert ("stands the correction for 2 placebos" in found.sentence) is (result == "passed")
 
 
 def test_without_a_placebo_nothing_can_be_told():

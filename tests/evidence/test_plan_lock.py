@@ -211,7 +211,7 @@ def test_fewer_outcomes_and_another_version_are_notes(raw):
     locked = dataclasses.replace(lock(PLAN, raw=raw, today=DAY), version="0.0.1")
     status = check(PLAN, lock=locked, raw=raw, run=dataclasses.replace(RUN, outcomes=("broadband",)))
     assert status.state == "follows"
-    assert status.notes[0].startswith("Outcomes of the locked plan that this run does not show: air_quality, ")
+    assert status.notes[0].startswith("Outcomes of the locked plan that this run does not show: Air quality, ")
     assert "locked with version 0.0.1" in status.notes[1]
 
 

@@ -364,9 +364,7 @@ def _synthetic(estimate: float) -> dict[str, Any]:
 def _doubts(estimate: float) -> dict[str, Any]:
     return {
         "variations": tuple(_variations(estimate)),
-        "not_applicable": {
-            "corrections": message("no declared correction touches {variable}", variable="broadband_share")
-        },
+        "not_applicable": {"corrections": message("no declared correction touches {title}", title="Broadband access")},
         "sensitivity": _sensitivity(estimate),
         "specifications": _curve(estimate),
         "calibration": _card(),

@@ -25,7 +25,7 @@ def made(found, *, failed=None, questions=QUESTIONS, language="en"):
 def test_each_outcome_has_one_figure_and_one_table_with_every_treatment():
     asked = [*QUESTIONS, Question(treatment="certification", outcome="air_quality")]
     text = made({question: example_evidence() for question in asked}, questions=asked)
-    assert text.count("<figure>") == text.count("<table>") == 2
+    assert text.count("<figure>") == text.count("<table") == 2
     titles = [catalog.treatment(name).title for name in TREATMENTS]
     for table in re.findall(r"<tbody>.*?</tbody>", text, re.S):
         assert re.findall(r'<th scope="row">(.*?)</th>', table) == titles

@@ -102,7 +102,7 @@ def test_without_the_planned_specification_every_decision_is_told(found):
 
 def test_a_question_without_meaning_here_is_named_in_words(found):
     text = text_of(doubt_sections.variations, found)
-    assert "Declared corrections: no declared correction touches broadband_share" in text
+    assert "Declared corrections: no declared correction touches Broadband access" in text
     assert "First awards under V3 alone: no unit is seen before and after" in text
 
 

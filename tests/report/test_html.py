@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wwc_research import catalog
 from wwc_research.errors import InputError
-from wwc_research.report import html, plots
+from wwc_research.report import html, plots, wording
 
 
 @given(st.text(max_size=40))
@@ -90,3 +91,23 @@ def test_points_after_exposure_are_filled_and_before_hollow():
     before, after = [line for line in drawn().get_lines() if line.get_marker() == "o"]
     assert before.get_markerfacecolor() == "white"
     assert after.get_markerfacecolor() == plots.BLUE
+
+
+def test_an_interval_is_saved_as_two_numbers_and_what_is_undefined_as_nothing():
+    broadband = catalog.outcome("broadband")
+    known, unknown = {"ci_low": -0.008123, "ci_high": 0.021}, {"ci_low": None, "ci_high": None}
+    rows = [
+        {"a": "x", "bare": wording.bare_interval(known, broadband), "told": wording.interval(known, broadband)},
+        {
+            "a": "y",
+            "bare": wording.bare_interval(unknown, broadband),
+            "told": wording.bare_interval(unknown, broadband),
+        },
+    ]
+    made = html.table(rows, caption="C", columns={"a": "A", "bare": "Bare", "told": "Told"}).html
+    address = re.search(r'href="data:text/csv;charset=utf-8,([^"]*)"', made).group(1)
+    assert list(csv.reader(io.StringIO(unquote(unescape(address))))) == [
+        ["a", "bare_low", "bare_high", "told_low", "told_high"],
+        ["x", "-0.8123", "2.1", "-0.8123", "2.1"],
+        ["y", "", "", "", ""],
+    ]

@@ -111,7 +111,7 @@ def test_findings_are_named_in_the_summary():
     assert lines[1] == "Evidence of improvement: Broadband access (What Works Cities Certification)."
     assert lines[2] == "Evidence of harm: Broadband access (Open-data policy)."
     assert summary({QUESTIONS[0]: example_evidence()}, failed={})[1:] == [
-        "Nowhere do the data show improvement or harm."
+        "Nowhere do the data show improvement or harm that can be relied on."
     ]
     assert summary({}, failed={"one": "why"}) == [
         "1 question was asked.",

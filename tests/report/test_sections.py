@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import io
+import math
 import re
 import string
 import tomllib
@@ -288,3 +289,37 @@ def test_traps_of_outcome_and_treatment_are_told():
     told = " ".join(Reader(sections.methods(example_evidence())).texts)
     for trap in (*catalog.outcome("broadband").traps, *catalog.treatment("certification").caveats):
         assert trap in told
+
+
+def test_means_of_logarithms_are_shown_in_dollars_and_their_gap_in_per_cent():
+    means = {"Certified": (math.log(50_000), math.log(66_000)), "Others": (math.log(55_000), math.log(60_000))}
+    rows = [
+        {"group": group, "year": year, "mean": mean, "std_error": 0.01, "n_units": 4}
+        for group, both in means.items()
+        for year, mean in zip((2010, 2023), both, strict=True)
+    ]
+    page = Reader(sections.trends(dataclasses.replace(example_evidence(), outcome="median_income", trends=tuple(rows))))
+    saved = list(csv.DictReader(io.StringIO(page.downloads["means_by_year.csv"])))
+    assert [float(row["mean"]) for row in saved] == [50_000, 66_000, 55_000, 60_000]
+    assert "std_error" not in saved[0]
+    told = " ".join(page.texts)
+    assert "\N{MINUS SIGN}9.1 percent at the start and +10.0 percent at the end" in told
+    assert "Geometric means of units" in told
+    assert "Median household income, dollars" in page.pictures[0]
+
+
+def test_the_headline_among_the_estimates_has_the_interval_of_the_answer():
+    found = example_evidence()
+    judged = {
+        **found.judged,
+        "std_error": 0.02,
+        "ci_low": -0.0312,
+        "ci_high": 0.0512,
+        "minimum_detectable_effect": 0.06,
+    }
+    page = Reader(sections.estimates(dataclasses.replace(found, judged=judged)))
+    first, *others = csv.DictReader(io.StringIO(page.downloads["estimates.csv"]))
+    assert first["title"] == f"{found.headline.title} (as judged)"
+    assert [float(first[key]) for key in ("interval_low", "interval_high", "mde")] == pytest.approx([-3.12, 5.12, 6.0])
+    assert others
+    assert not any("as judged" in row["title"] for row in others)

@@ -162,3 +162,16 @@ def test_exposed_units_are_inflected_by_the_words_of_the_catalogue(monkeypatch):
     with spoken(monkeypatch, texts):
         assert language.shown(wording.exposed_units(example_evidence(), CERTIFICATION)) == "urbas zertas"
         assert language.shown(wording.exposed_units(by_county, CERTIFICATION)) == "komitas kun urbas zertas"
+
+
+def test_an_effect_on_a_logarithm_is_told_in_per_cent_and_not_in_log_points():
+    income, broadband = catalog.outcome("median_income"), catalog.outcome("broadband")
+    ends = {"estimate": 0.0695, "ci_low": -0.0695, "ci_high": 0.5, "minimum_detectable_effect": None}
+    assert wording.in_unit(0.0695, broadband) == pytest.approx(6.95)
+    assert wording.effect(0.0695, income) == "+7.2 percent"
+    assert wording.bare_interval(ends, income) == "-6.7 to +64.9"
+    assert "about +4,678 dollars" in wording.natural_size(ends, income)
+    drawn = wording.row_in_unit({**ends, "event_time": 2}, income)
+    assert drawn["ci_high"] == pytest.approx(64.87, abs=0.01)
+    assert (drawn["event_time"], drawn["minimum_detectable_effect"]) == (2, None)
+    assert (wording.axis_unit(income), wording.axis_unit(broadband)) == ("percent (log points)", broadband.unit)

@@ -525,7 +525,15 @@ def nil(answers: Sequence[Answer], *, name: str, asks: str, rule: VerdictRule, c
     if found:
         parts = [message("There is a difference where there should be none ({answers:semicolons}).", answers=said)]
     else:
-        parts = [message("No difference where there can be none ({answers:semicolons}).", answers=said)]
+        parts = [
+            counted(
+                "No difference where there can be none ({answers:semicolons}).",
+                "No difference that stands the correction for {n} placebos where there can be none "
+                "({answers:semicolons}).",
+                n=len(known),
+                answers=said,
+            )
+        ]
     return Check(
         name=name,
         asks=asks,

@@ -380,8 +380,8 @@ def _breakdown(bounds: Callable[[float], Bounds], *, start: float) -> float | No
 def _sentence(m_bar: float | None, m: float | None, straight: Bounds, *, scale: float, unit: str) -> Message:
     if m_bar is None:
         return message(
-            "The interval includes zero even if the groups would have moved exactly alike, so there is no finding for "
-            "a drift to undo."
+            "The interval of the event study, by lot, includes zero even if the groups would have moved exactly alike, "
+            "so there is nothing there for a drift to undo."
         )
     if m is not None and math.isfinite(m):
         return _both(m_bar, amount(scale * m, unit=unit))

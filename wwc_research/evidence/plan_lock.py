@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from wwc_research import __version__
+from wwc_research import __version__, catalog
 from wwc_research.atomic import write_text
 from wwc_research.catalog import Plan
 from wwc_research.errors import DataError, Faults, listed
@@ -452,11 +452,11 @@ def _notes(
                 locked=_shown(locked.get(key)),
                 now=_shown(now.get(key)),
             )
+    known = catalog.outcomes()
     absent = [name for name in locked.get("analyses", {}) if name not in run.outcomes]
     if absent:
-        yield message(
-            "Outcomes of the locked plan that this run does not show: {names}.", names=listed(absent, limit=40)
-        )
+        titles = [known[name].title if name in known else name for name in absent]
+        yield message("Outcomes of the locked plan that this run does not show: {titles:list}.", titles=titles)
     if lock.version != __version__:
         yield message(
             "The plan was locked with version {locked} of this package; this run used {now}.",

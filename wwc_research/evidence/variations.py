@@ -351,7 +351,7 @@ def _corrections(setting: _Setting) -> _Question | str:
     design = setting.design
     touched = {variable for entry in load_corrections().values() for variable in entry["variables"]}
     if design.outcome.variable not in touched:
-        return message("no declared correction touches {variable}", variable=design.outcome.variable)
+        return message("no declared correction touches {title}", title=design.outcome.title)
     if setting.uncorrected is None:
         return message("the panel without corrections was not given")
     published = setting.uncorrected

@@ -128,10 +128,10 @@ def forest(drawn: Sequence[Entry], outcome: Outcome) -> Axes:
     limits = {one.evidence.minimum_effect_of_interest for one in drawn if one.evidence}
     for limit in limits if len(limits) == 1 else ():
         for end in (-limit, limit):
-            axes.axvline(outcome.scale * end, color=GREY, linewidth=0.9, linestyle=":")
+            axes.axvline(wording.in_unit(end, outcome), color=GREY, linewidth=0.9, linestyle=":")
     for at, one in enumerate(drawn):
         values = one.evidence.judged if one.evidence else {}
-        low, best, high = (outcome.scale * values[key] for key in ("ci_low", "estimate", "ci_high"))
+        low, best, high = (wording.in_unit(values[key], outcome) for key in ("ci_low", "estimate", "ci_high"))
         axes.plot([low, high], [at, at], color=BLUE, linewidth=1.8, solid_capstyle="butt")
         axes.plot([best], [at], "o", color=BLUE, markersize=6.5)
         label = shown(wording.bare_effect(values["estimate"], outcome))
@@ -201,7 +201,7 @@ def _row(one: Entry, outcome: Outcome) -> dict[str, Any]:
         return {"treatment": one.treatment.title, "verdict": verdict, **empty}
     row = {
         "treatment": one.treatment.title,
-        "verdict": wording.verdict_title(evidence, outcome),
+        "verdict": _verdict(evidence, outcome),
         **empty,
         "p": wording.p_value(evidence.family_p_value),
         "exposed": _exposed(evidence),
@@ -213,6 +213,15 @@ def _row(one: Entry, outcome: Outcome) -> dict[str, Any]:
         row["estimate"] = wording.bare_effect(evidence.judged["estimate"], outcome)
         row["interval"] = message("{low} to {high}", low=low, high=high)
     return row
+
+
+def _verdict(evidence: Evidence, outcome: Outcome) -> Message:
+    """The verdict, and where nothing can be told why."""
+    title = wording.verdict_title(evidence, outcome)
+    cause = evidence.verdict.cause if evidence.verdict else ""
+    if cause == "unreliable":
+        return message("{verdict}: the comparison cannot be relied on", verdict=title)
+    return message("{verdict}: too coarse", verdict=title) if cause == "imprecise" else title
 
 
 def _exposed(evidence: Evidence) -> Message:

@@ -44,6 +44,8 @@ _SECTIONS: Final = {
     "e_value": message("E-value"),
     "roster_errors": message("Errors in the roster"),
 }
+# the families of the plan that ships; another plan's are called by their own names
+_FAMILIES: Final = {"residents": message("residents' lives"), "economy": message("the economy")}
 _NOT_ASKED: Final = {"failed": message("not asked")}
 
 
@@ -93,7 +95,7 @@ def many_questions(evidence: Evidence) -> Block:
         "likelier one of them shows something by chance alone. Each family is held to 5 % by itself; a report of "
         "several families is held to as many times that.",
         n=found["n_hypotheses"],
-        family=evidence.family,
+        family=_FAMILIES.get(evidence.family, evidence.family),
     )
     columns = {"how": message("How"), "value": message("p or q")}
     caption = message("p-values, alone and corrected")
@@ -264,7 +266,7 @@ def _bounds(values: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], outcom
         rows,
         original={"ci_low": values["ci_low"], "ci_high": values["ci_high"]},
         scale=outcome.scale,
-        unit=outcome.unit,
+        unit=wording.axis_unit(outcome),
         label=message("Largest step after exposure, in multiples of the largest before"),
         breakdown=values["m_bar_breakdown"],
     )
@@ -330,7 +332,11 @@ def _omitted(found: Mapping[str, Any], outcome: Outcome) -> Sequence[Block]:
     caption = message("The estimate with an omitted variable as strong as a known one")
     data = html.table(rows, caption=caption, columns=columns, name="omitted_variables")
     axes = sensitivity_plots.omitted_variable_contour(
-        values["contour"], values["bounds"], estimate=values["estimate"], scale=outcome.scale, unit=outcome.unit
+        values["contour"],
+        values["bounds"],
+        estimate=values["estimate"],
+        scale=outcome.scale,
+        unit=wording.axis_unit(outcome),
     )
     alt = message(
         "The estimate of {effect} under an omitted variable, by how much of exposure and of the outcome it explains; "
@@ -352,7 +358,7 @@ def specification_curve(evidence: Evidence) -> Block:
     if not curve:
         return title + html.paragraph(message("The specification curve was not made."))
     outcome = catalog.outcome(evidence.outcome)
-    axes = specification_plot.specification_curve(curve, scale=outcome.scale, unit=outcome.unit)
+    axes = specification_plot.specification_curve(curve, scale=outcome.scale, unit=wording.axis_unit(outcome))
     alt = message(
         "{n} estimates in rising order, from {lowest} to {highest}, the middle one {median}, with the decisions behind "
         "each.",
@@ -446,7 +452,7 @@ def calibration(evidence: Evidence) -> Block:
         none = message("The estimators were not tried on placebo units, so no difference is claimed.")
         return title + html.paragraph(none)
     outcome = catalog.outcome(evidence.outcome)
-    axes = calibration_plot.power_curve(card, titles=ESTIMATORS, scale=outcome.scale, unit=outcome.unit)
+    axes = calibration_plot.power_curve(card, titles=ESTIMATORS, scale=outcome.scale, unit=wording.axis_unit(outcome))
     judged = next(
         row for row in card["rows"] if row["basis"] == "as_judged" and row["estimator"] == evidence.headline.name
     )
@@ -528,7 +534,7 @@ def _power(card: Mapping[str, Any], outcome: Outcome) -> Block:
 
 
 def _shown(value: float | None, outcome: Outcome) -> float | None:
-    return None if value is None else value * outcome.scale
+    return None if value is None else wording.in_unit(value, outcome)
 
 
 __all__ = [

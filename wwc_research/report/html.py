@@ -179,15 +179,48 @@ def _download(rows: Sequence[Mapping[str, Any]], *, keys: Sequence[str], name: s
     """A link that holds the rows as CSV and saves them; nothing is fetched from anywhere."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(keys)
-    writer.writerows([_plain_cell(row[key]) for key in keys] for row in rows)
+    are_intervals = {key: _are_intervals(rows, key) for key in keys}
+    ends = {key: [f"{key}_low", f"{key}_high"] if are_intervals[key] else [key] for key in keys}
+    writer.writerow(column for key in keys for column in ends[key])
+    for row in rows:
+        cells = [_ends(row[key]) if are_intervals[key] else [_plain_cell(row[key])] for key in keys]
+        writer.writerow(cell for several in cells for cell in several)
     return Markup('<p class="download"><a download="{}.csv" href="data:text/csv;charset=utf-8,{}">{}</a></p>').format(
         name, Markup(in_address(buffer.getvalue())), shown(message("Download as CSV"))
     )
 
 
+def _is_interval(value: Any) -> bool:
+    return isinstance(value, Message) and value.values.keys() == {"low", "high"}
+
+
+def _are_intervals(rows: Sequence[Mapping[str, Any]], key: str) -> bool:
+    """Whether a column holds intervals and, where there are none, dashes."""
+    cells = [row[key] for row in rows]
+    return any(map(_is_interval, cells)) and all(_is_interval(cell) or cell == _UNDEFINED for cell in cells)
+
+
+def _ends(value: Any) -> list[Any]:
+    """Both ends of an interval as numbers for a program."""
+    if not _is_interval(value):
+        return ["", ""]
+    return [_end(value.values[end]) for end in ("low", "high")]
+
+
+def _end(value: Any) -> Any:
+    """One end of an interval: a number as it is, that behind a formatted one, or that of an effect with its unit."""
+    if isinstance(value, Message) and value.values.keys() == {"value", "unit"}:
+        value = value.values["value"]
+    return f"{value:.6g}" if isinstance(value, float) else _plain_cell(value)
+
+
+_UNDEFINED = "–"
+
+
 def _plain_cell(value: Any) -> Any:
     """A cell for a program: the number behind a formatted one, English text elsewhere, never a formula."""
+    if isinstance(value, str) and value == _UNDEFINED:
+        return ""
     if isinstance(value, Message) and value.template.startswith("{value:") and value.template.count("{") == 1:
         number = value.values["value"]
         return number if isinstance(number, int) else f"{number:.6g}"

@@ -219,8 +219,15 @@ def _gap_line(evidence: Evidence, outcome: Outcome) -> str:
         last=wording.effect(found[last], outcome),
         last_year=last,
     )
-    years = Markup('<span class="under">{}–{}</span>').format(first, last)
-    return sparkline(list(found.values()), label=label) + years
+    span = message("{first}–{last}", first=first, last=last)
+    better = message("{years}; lower is better", years=span) if outcome.direction == "lower" else span
+    years = Markup('<span class="under">{}</span>').format(shown(better))
+    values = list(found.values())
+    # with zero on every scale a gap that only shrinks cannot look like a lead that grows
+    known = [value for value in values if value is not None]
+    low, high = min(0.0, *known), max(0.0, *known)
+    line = sparkline(values, label=label, low=low, high=high) if low < high else sparkline(values, label=label)
+    return line + years
 
 
 def _key(value: float | None) -> str:
@@ -273,7 +280,20 @@ def _findings(found: Mapping[Question, Evidence]) -> Iterable[Message]:
     if "harm" in named:
         yield message("Evidence of harm: {names:list}.", names=named["harm"])
     if found and not {"improvement", "harm"} & named.keys():
-        yield message("Nowhere do the data show improvement or harm.")
+        yield message("Nowhere do the data show improvement or harm that can be relied on.")
+    doubtful = [evidence for evidence in found.values() if _shows_but_is_not_relied_on(evidence)]
+    if doubtful:
+        yield counted(
+            "In {n} question a difference shows, but the comparison behind it did not pass every deciding check.",
+            "In {n} questions a difference shows, but the comparisons behind it did not pass every deciding check.",
+            n=len(doubtful),
+        )
+
+
+def _shows_but_is_not_relied_on(evidence: Evidence) -> bool:
+    size, p_value = evidence.rules.get("size"), evidence.family_p_value
+    is_open = evidence.verdict is not None and evidence.verdict.code == "cannot_tell"
+    return is_open and size is not None and p_value is not None and p_value < size
 
 
 shown = language.shown

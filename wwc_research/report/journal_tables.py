@@ -295,7 +295,7 @@ def _specifications_across(
     ]
     blocks: tuple[dict[str, str], ...] = (
         {
-            "estimate": message("Difference, {unit}", unit=outcome.unit),
+            "estimate": message("Difference, {unit}", unit=wording.axis_unit(outcome)),
             "std_error": message("(standard error)"),
             "interval": message("[95 % interval]"),
             "p_value": message("p"),
@@ -331,7 +331,7 @@ def _specifications_across(
 def _specifications_down(
     figures: Sequence[Mapping[str, Cell]], heads: Sequence[str], *, outcome: Outcome
 ) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
-    effect = message("Difference, {unit}", unit=outcome.unit)
+    effect = message("Difference, {unit}", unit=wording.axis_unit(outcome))
     number_of, design = message("Number of"), message("Design")
     columns = {
         "estimate": Column(title=message("Estimate"), span=effect),
@@ -364,7 +364,7 @@ def _regression_notes(evidence: Evidence, chosen: Sequence[Named], *, outcome: O
         "Effects of {treatment} on {outcome}, in {unit}.",
         treatment=treatment.noun,
         outcome=outcome.noun,
-        unit=outcome.unit,
+        unit=wording.axis_unit(outcome),
     )
     yield message("Higher is better.") if outcome.direction == "higher" else message("Lower is better.")
     yield message("Units are {units}.", units=wording.units(evidence))

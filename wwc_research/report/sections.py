@@ -5,6 +5,7 @@ A part that has nothing to show says so in one sentence.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -108,7 +109,7 @@ def estimand(evidence: Evidence) -> Block:
         return title + html.paragraph(why)
     settings = values["settings"]
     by_county = settings.get("unit") == "county"
-    first, *_, last = settings["window"]
+    first, last = wording.years_analysed(evidence, treatment)
     rows = {
         message("Outcome"): outcome.noun,
         message("Scale"): message("{unit}. {direction}", unit=outcome.unit, direction=_direction(outcome)),
@@ -157,7 +158,7 @@ def event_study(evidence: Evidence) -> Block:
     terms = (evidence.headline.estimate or {}).get("event_study", [])
     if not terms:
         return title + html.paragraph(message("No event study could be estimated for this outcome."))
-    axes = plots.event_study(terms, scale=outcome.scale, unit=outcome.unit)
+    axes = plots.event_study([wording.row_in_unit(term, outcome) for term in terms], scale=1.0, unit=outcome.unit)
     rows = [
         {
             "event_time": wording.count(term["event_time"]),
@@ -227,14 +228,19 @@ def trends(evidence: Evidence) -> Block:
         none = message("No unit has a figure in every year, so raw means would compare different units.")
         return title + html.paragraph(none)
     has_errors = has_survey_errors(evidence)
+    is_log = _entries(evidence)[0].transform == "log"
     columns = {
         "year": message("Year"),
         "group": message("Group"),
-        "mean": message("Mean"),
+        "mean": message("Geometric mean") if is_log else message("Mean"),
         **({"std_error": message("Standard error of the surveys")} if has_errors else {}),
         "n_units": message("Units"),
     }
-    caption = message("Means of units with a figure in every year shown. Raw figures: nothing is adjusted.")
+    caption = (
+        message("Geometric means of units with a figure in every year shown. Raw figures: nothing is adjusted.")
+        if is_log
+        else message("Means of units with a figure in every year shown. Raw figures: nothing is adjusted.")
+    )
     bands = message(
         "Bands: 95 % intervals of the mean from the surveys' own sampling error; they say nothing of the differences "
         "between cities."
@@ -244,14 +250,15 @@ def trends(evidence: Evidence) -> Block:
 
 
 def has_survey_errors(evidence: Evidence) -> bool:
-    """Whether the surveys' own error is known for a mean of the raw figures."""
-    return any(row["std_error"] is not None for row in evidence.trends)
+    """Whether the surveys' own error is known for a mean of the raw figures, and in the unit that is shown."""
+    is_log = _entries(evidence)[0].transform == "log"
+    return not is_log and any(row["std_error"] is not None for row in evidence.trends)
 
 
 def means_by_year(
     evidence: Evidence, *, caption: Message, columns: Mapping[str, Message], width: float = 7.2, height: float = 3.8
 ) -> Block:
-    """The picture of the yearly means of both groups with its values.
+    """The picture of the yearly means of both groups with its values; geometric means where logarithms are analysed.
 
     Parameters
     ----------
@@ -261,26 +268,29 @@ def means_by_year(
         Of the picture in inches.
     """
     outcome, _ = _entries(evidence)
-    scale = 1.0 if outcome.transform == "log" else outcome.scale
-    axes = plots.trends(evidence.trends, scale=scale, label=_level(outcome), width=width, height=height)
+    is_log = outcome.transform == "log"
+    scale = 1.0 if is_log else outcome.scale
+    means = [{**row, "mean": math.exp(row["mean"]), "std_error": None} if is_log else row for row in evidence.trends]
+    axes = plots.trends(means, scale=scale, label=_level(outcome), width=width, height=height)
     rows = [
         {
             "year": str(row["year"]),
             "group": row["group"],
-            "mean": wording.number(scale * row["mean"], decimals=2),
+            "mean": wording.number(scale * row["mean"], decimals=0 if is_log else 2),
             "std_error": wording.number(_scaled(row["std_error"], scale), decimals=2),
             "n_units": wording.count(row["n_units"]),
         }
-        for row in evidence.trends
+        for row in means
     ]
+    columns = {key: told for key, told in columns.items() if not (is_log and key == "std_error")}
     title = message("Mean by year: {title}", title=outcome.title)
     data = html.table(rows, caption=title, columns=columns, name="means_by_year")
     ends = {row["group"]: row for row in evidence.trends}
     starts = {row["group"]: row for row in reversed(evidence.trends)}
     first, second = ends if len(ends) == 2 else (next(iter(ends)),) * 2
+    gaps = [side[first]["mean"] - side[second]["mean"] for side in (starts, ends)]
     start, end = (
-        wording.number(scale * (side[first]["mean"] - side[second]["mean"]), decimals=2, signed=True)
-        for side in (starts, ends)
+        wording.effect(gap, outcome) if is_log else wording.number(scale * gap, decimals=2, signed=True) for gap in gaps
     )
     alt = message(
         "Mean by year, {first_year} to {last_year}. “{first}” less “{second}”: {start} at the start and {end} at the "
@@ -298,7 +308,9 @@ def means_by_year(
 def _level(outcome: Outcome) -> Message:
     """What the axis of a level of the outcome is called; a difference in points is of levels in per cent."""
     if outcome.transform == "log":
-        return message("{title}, natural logarithm", title=outcome.title)
+        if not outcome.variable.endswith("_usd"):
+            return Message(outcome.title)
+        return message("{title}, {unit}", title=outcome.title, unit=message("dollars"))
     if outcome.unit == "percentage points":
         return message("{title}, %", title=outcome.title)
     return message("{title}, {unit}", title=outcome.title, unit=outcome.unit)
@@ -394,7 +406,7 @@ def estimates(evidence: Evidence) -> Block:
     """Every estimate of the effect: drawn with the smallest effect each could see, and as a regression table."""
     outcome, _ = _entries(evidence)
     title = html.heading(message("Every way of asking"))
-    available = _available(evidence)
+    available = [_as_judged(item, values, evidence) for item, values in _available(evidence)]
     if not available:
         every = (evidence.headline, *evidence.alternatives)
         told = [
@@ -402,28 +414,28 @@ def estimates(evidence: Evidence) -> Block:
         ]
         return title + html.bullets(told)
     drawn = [
-        {"title": item.title, "is_headline": item.name == evidence.headline.name, **values}
-        for item, values in available
+        {**wording.row_in_unit(values, outcome), "title": told, "is_headline": item.name == evidence.headline.name}
+        for item, told, values in available
     ]
-    axes = plots.estimates(drawn, scale=outcome.scale, unit=outcome.unit)
+    axes = plots.estimates(drawn, scale=1.0, unit=outcome.unit)
     alt = message(
         "{n} estimates of the same question. {each:sentences}",
         n=len(drawn),
         each=[
-            message("{title}: {effect}.", title=item.title, effect=wording.effect(values["estimate"], outcome))
-            for item, values in available
+            message("{title}: {effect}.", title=told, effect=wording.effect(values["estimate"], outcome))
+            for _, told, values in available
         ],
     )
     rows = [
         {
-            "title": item.title,
+            "title": told,
             "estimate": wording.bare_effect(values["estimate"], outcome),
             "interval": wording.bare_interval(values, outcome),
             "mde": wording.number(
-                _scaled(values["minimum_detectable_effect"], outcome.scale), decimals=outcome.decimals
+                wording.row_in_unit(values, outcome)["minimum_detectable_effect"], decimals=outcome.decimals
             ),
         }
-        for item, values in available
+        for _, told, values in available
     ]
     columns = {
         "title": message("Method"),
@@ -438,6 +450,17 @@ def estimates(evidence: Evidence) -> Block:
     data = html.table(rows, caption=shown, columns=columns, name="estimates")
     picture = html.figure(axes, alt=alt, caption=caption, data=data)
     return html.joined([title, picture, journal(journal_tables.regression_table(evidence, layout="rows"))])
+
+
+def _as_judged(
+    item: Named, values: Mapping[str, Any], evidence: Evidence
+) -> tuple[Named, Message | str, Mapping[str, Any]]:
+    """The estimate with its title and values; the headline by the inference that the page's answer rests on."""
+    judged = evidence.judged
+    if item.name != evidence.headline.name or judged.get("std_error") is None:
+        return item, item.title, values
+    known = {key: judged[key] for key in ("ci_low", "ci_high", "minimum_detectable_effect") if key in judged}
+    return item, message("{title} (as judged)", title=item.title), {**values, **known}
 
 
 def journal(table: JournalTable) -> Block:
@@ -606,7 +629,11 @@ def places(evidence: Evidence) -> Block:
             for row in evidence.places
             if row["cohort"] is not None
         ]
-        columns = {"label": message("Which"), "cohort": message("First exposed"), "level": message("Level")}
+        columns = {
+            "label": message("Which"),
+            "cohort": message("First exposed"),
+            "level": message("Level in the first exposed year"),
+        }
         if not any(row["level"] for row in rows):
             columns.pop("level")
         data = html.table(rows, caption=message("Exposed units on the map"), columns=columns, name="map")

@@ -20,19 +20,35 @@ from wwc_research.report.html import Block
 UNMET: Final = {
     "pre_trends": message("The two groups were already moving differently before, so the comparison is not fair."),
     "treated_clusters": message("Too few places take part, so that a few of them decide the result."),
-    "direction": message("Other reasonable ways of asking do not agree on the direction."),
-    "balance": message("No group of other cities alike enough could be found, or the groups differ too much."),
+    "balance": message("No group of other cities alike enough could be found for a cross-check."),
     "one_unit": message("The result hangs on one single place."),
     "calibration": message("Tried on places where nothing had happened, the method finds effects too often."),
+    "placebo_dates": message("A difference shows at made-up earlier dates too, when nothing had begun yet."),
+    "anticipation": message("A difference shows in the years just before the start already."),
+    "overlap": message("Some of the places that take part have no similar place to be compared with."),
+}
+OPEN: Final = {
+    "pre_trends": message("There are too few years before the start to see whether the groups moved alike."),
+    "treated_clusters": message("It is not known on how many places the result rests."),
+    "direction": message("It is not known whether other ways of asking agree."),
+    "balance": message("No group of similar cities could be formed as a cross-check."),
+    "one_unit": message("It is not known whether the result hangs on one single place."),
+    "calibration": message("How often the method finds effects where there are none could not be tried."),
 }
 MET: Final = {
-    "pre_trends": message("The two groups moved much alike in the years before."),
+    "pre_trends": message("No clear sign that the two groups moved differently in the years before."),
     "treated_clusters": message("Enough places take part."),
     "direction": message("Other reasonable ways of asking point the same way."),
-    "balance": message("The cities compared are alike in size, income and composition."),
+    "balance": message(
+        "A group of other cities alike in size, income and composition could be found as a cross-check; the main "
+        "estimate uses all cities."
+    ),
     "one_unit": message("The result does not hang on one single place."),
-    "calibration": message("Tried on places where nothing had happened, the method stays quiet as it should."),
+    "calibration": message(
+        "Tried on places where nothing had happened, the method finds effects about as seldom as it should."
+    ),
 }
+ALSO: Final = ("placebo_dates", "anticipation", "overlap")  # told where they failed, though they do not decide
 STEPS: Final = (
     message("We cannot tell"),
     message("A first sign"),
@@ -86,7 +102,7 @@ def in_a_city(values: Mapping[str, float], outcome: Outcome) -> Message:
     values
         `estimate`, `ci_low` and `ci_high` in the unit of the outcome.
     """
-    best, low, high = (outcome.city_factor * values[key] for key in ("estimate", "ci_low", "ci_high"))
+    best, low, high = (_in_city(values[key], outcome) for key in ("estimate", "ci_low", "ci_high"))
     return message(
         "The best estimate means {best} {base}. The figures fit anything from {low} to {high}.",
         best=_more_or_fewer(best, outcome),
@@ -94,6 +110,11 @@ def in_a_city(values: Mapping[str, float], outcome: Outcome) -> Message:
         low=_more_or_fewer(low, outcome),
         high=_more_or_fewer(high, outcome),
     )
+
+
+def _in_city(value: float, outcome: Outcome) -> float:
+    """An effect as a number of things in the city that is pictured; one on a logarithm is a growth first."""
+    return outcome.city_factor * (math.expm1(value) if outcome.transform == "log" else value)
 
 
 def _more_or_fewer(value: float, outcome: Outcome) -> Message:
@@ -116,7 +137,7 @@ def picture(evidence: Evidence) -> Block:
     if not _is_known(evidence):
         return html.block("")
     drawn = [{"title": evidence.headline.title, "is_headline": True, **evidence.judged}]
-    axes = plots.estimates(drawn, scale=outcome.scale, unit=outcome.unit)
+    axes = plots.estimates([wording.row_in_unit(row, outcome) for row in drawn], scale=1.0, unit=outcome.unit)
     text = message(
         "The best estimate is {best}; the figures fit anything from {spread}.",
         best=wording.effect(evidence.judged["estimate"], outcome),
@@ -164,10 +185,7 @@ def how_sure(evidence: Evidence) -> Block:
         ]
     )
     scale = html.block('<ol class="sure" aria-label="{label}">{steps}</ol>', label=message("How sure"), steps=steps)
-    results = {check.name: check.result for check in evidence.checks}
-    gates = [name for name in evidence.rules.get("gates", ()) if name in UNMET and name in results]
-    bad = [UNMET[name] for name in gates if results[name] != "passed"]
-    good = [MET[name] for name in gates if results[name] == "passed"]
+    good, bad = _for_and_against(evidence)
     parts = [html.heading(message("How sure, and why")), scale]
     reason = _reason(evidence)
     parts += [html.paragraph(reason)] if reason else []
@@ -176,6 +194,27 @@ def how_sure(evidence: Evidence) -> Block:
     parts += [html.block('<div class="cards">{inside}</div>', inside=inside)] if good or bad else []
     parts += [html.paragraph(not_seen(evidence, outcome))] if _is_known(evidence) else []
     return _part("sureness", *parts)
+
+
+def _for_and_against(evidence: Evidence) -> tuple[list[Message], list[Message]]:
+    """What the deciding checks, and the few others that a reader must know of, say for and against the comparison."""
+    checks = {check.name: check for check in evidence.checks}
+    few = "treated_clusters" in checks and checks["treated_clusters"].result != "passed"
+    good, bad = [], []
+    for name in (*evidence.rules.get("gates", ()), *ALSO):
+        check = checks.get(name)
+        if check is None:
+            continue
+        if check.result == "failed" and name == "direction":
+            bad.append(message("Other reasonable ways of asking do not all agree. {counts}", counts=check.sentence))
+        elif check.result == "failed" and name in UNMET:
+            bad.append(UNMET[name])
+        elif check.result == "cannot_tell" and name in OPEN:
+            bad.append(OPEN[name])
+        # where few places decide, that no single one does is no comfort
+        elif check.result == "passed" and name in MET and not (name == "one_unit" and few):
+            good.append(MET[name])
+    return good, bad
 
 
 def _card(title: Message, lines: list[Message]) -> Block:
@@ -188,6 +227,13 @@ def _reason(evidence: Evidence) -> Message | None:
     verdict = evidence.verdict
     if verdict is None or not _is_known(evidence):
         return message("The public figures do not allow an answer at all.")
+    failed = {check.name for check in evidence.checks if check.result != "passed"}
+    if verdict.cause == "imprecise" and failed & set(evidence.rules.get("gates", ())):
+        return message(
+            "The comparison passed the tests that it takes to rule a difference out, not all that it takes to claim "
+            "one; and it is too coarse: the figures fit no difference at all as well as differences large enough to "
+            "matter."
+        )
     if verdict.cause == "imprecise":
         return message(
             "The comparison is sound as far as we could test it, but too coarse: the figures fit no difference at all "
@@ -207,7 +253,7 @@ def not_seen(evidence: Evidence, outcome: Outcome) -> Message:
         "What we could have seen: a true difference of {size} would have stood out four times in five. That is {thing} "
         "{base}. Smaller ones easily escape us.",
         size=wording.effect(smallest, outcome, signed=False),
-        thing=_amount(outcome.city_factor * smallest, outcome),
+        thing=_amount(_in_city(smallest, outcome), outcome),
         base=outcome.city_base,
     )
 
@@ -230,7 +276,7 @@ def not_to_claim(evidence: Evidence) -> Block:
 
 def change_of_mind(evidence: Evidence) -> Block:
     """What would change the answer, by what stands in its way."""
-    outcome, _ = _entries(evidence)
+    outcome, treatment = _entries(evidence)
     results = {check.name: check.result for check in evidence.checks}
     lines = []
     smallest = evidence.judged.get("minimum_detectable_effect")
@@ -245,7 +291,7 @@ def change_of_mind(evidence: Evidence) -> Block:
         )
     if results.get("pre_trends") == "failed":
         lines.append(message("Other cities to compare with, that moved alike in the years before."))
-    if results.get("balance") in ("failed", "cannot_tell"):
+    if results.get("balance") == "failed":
         lines.append(message("Figures on cities that are more alike, or on more of their characteristics."))
     if outcome.geography == "county":
         lines.append(message("Figures for the cities themselves: those used here belong to whole counties."))
@@ -253,10 +299,17 @@ def change_of_mind(evidence: Evidence) -> Block:
         lines.append(message("The same difference missing in later years, or in cities that join from now on."))
     if evidence.verdict is not None and evidence.verdict.code == "no_effect_larger":
         lines.append(message("A difference that shows in later years, longer after the start than we can see now."))
-    lines += [
-        message("The names and scores of cities that narrowly failed: they are the fairest comparison there could be."),
-        message("Support given by lottery among cities that apply: nothing else can show cause for certain."),
-    ]
+    if treatment.known_through is not None:
+        lines.append(
+            message("Dates of what began after {year}, so that later years count too.", year=treatment.known_through)
+        )
+    if treatment.is_award:
+        lines += [
+            message(
+                "The names and scores of cities that narrowly failed: they are the fairest comparison there could be."
+            ),
+            message("Support given by lottery among cities that apply: nothing else can show cause for certain."),
+        ]
     return _part("changes", html.heading(message("What would change our mind")), html.bullets(lines))
 
 
@@ -266,7 +319,7 @@ def about(evidence: Evidence) -> Block:
     values = evidence.headline.estimate
     parts = [html.heading(message("About this page"))]
     if values:
-        years = values["settings"].get("window")
+        first, last = wording.years_analysed(evidence, treatment)
         parts.append(
             html.paragraph(
                 message(
@@ -274,8 +327,8 @@ def about(evidence: Evidence) -> Block:
                     n_treated=wording.count(values["n_treated"]),
                     exposed=wording.exposed_units(evidence, treatment),
                     n_units=wording.count(values["n_units"]),
-                    first=years[0],
-                    last=years[-1],
+                    first=first,
+                    last=last,
                 )
             )
         )
@@ -289,7 +342,7 @@ def about(evidence: Evidence) -> Block:
         (
             message("Points"),
             message(
-                "Percentage points: from 80 % to 81 % is one point, of households or people, whatever the start was."
+                "Percentage points: from 80 % to 81 % is one point, whatever is counted and whatever the start was."
             ),
         ),
         (

@@ -49,15 +49,33 @@ def percent(share: float | None, *, decimals: int = 1) -> Message:
     return Message(f"{{value:.{decimals}%}}", {"value": share})
 
 
+def in_unit(value: float, outcome: Outcome) -> float:
+    """An effect in the outcome's unit; one on a logarithm is 100 (exp(effect) - 1) per cent, not its log points."""
+    return outcome.scale * (math.expm1(value) if outcome.transform == "log" else value)
+
+
+def row_in_unit(row: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+    """The row with its estimate, interval and smallest visible effect in the outcome's unit, for a picture."""
+    keys = ("estimate", "ci_low", "ci_high", "minimum_detectable_effect")
+    return {**row, **{key: in_unit(row[key], outcome) for key in keys if row.get(key) is not None}}
+
+
+def axis_unit(outcome: Outcome) -> Message:
+    """The unit of a picture or table that stays on the scale of the analysis, such as one with standard errors."""
+    if outcome.transform == "log":
+        return message("{unit} (log points)", unit=outcome.unit)
+    return Message(outcome.unit)
+
+
 def effect(value: float | None, outcome: Outcome, *, signed: bool = True) -> Message:
     """An effect in the outcome's unit: `+0.4 percentage points`."""
-    scaled = None if value is None else value * outcome.scale
+    scaled = None if value is None else in_unit(value, outcome)
     return message("{value} {unit}", value=number(scaled, decimals=outcome.decimals, signed=signed), unit=outcome.unit)
 
 
 def bare_effect(value: float | None, outcome: Outcome) -> Message:
     """An effect in the outcome's unit, without the unit's name."""
-    return number(None if value is None else value * outcome.scale, decimals=outcome.decimals, signed=True)
+    return number(None if value is None else in_unit(value, outcome), decimals=outcome.decimals, signed=True)
 
 
 def interval(estimate: Mapping[str, Any], outcome: Outcome) -> Message:
@@ -77,7 +95,8 @@ def bare_interval(estimate: Mapping[str, Any] | None, outcome: Outcome) -> Messa
 
 def natural_size(estimate: Mapping[str, Any], outcome: Outcome) -> Message:
     """The effect and its interval as a count that can be pictured: `about +4 connected households per 1,000`."""
-    sizes = {name: estimate[name] * outcome.natural_factor for name in ("estimate", "ci_low", "ci_high")}
+    factor = outcome.natural_factor / outcome.scale
+    sizes = {name: factor * in_unit(estimate[name], outcome) for name in ("estimate", "ci_low", "ci_high")}
     best, low, high = (number(size, decimals=0 if abs(size) >= 10 else 1, signed=True) for size in sizes.values())
     return message(
         "about {best} {unit} (from {low} to {high})", best=best, unit=outcome.natural_unit, low=low, high=high
@@ -97,6 +116,12 @@ def exposed_units(evidence: Evidence, treatment: Treatment) -> Message:
     """What exposed units are called: `certified cities`, `counties with certified cities`."""
     exposed = exposed_cities(treatment)
     return message("counties with {exposed}", exposed=exposed) if _by_county(evidence) else exposed
+
+
+def years_analysed(evidence: Evidence, treatment: Treatment) -> tuple[int, int]:
+    """First and last year of the planned window, as far as exposures are known."""
+    first, *_, last = (evidence.headline.estimate or {})["settings"]["window"]
+    return first, last if treatment.known_through is None else min(last, treatment.known_through)
 
 
 def exposed_unit(evidence: Evidence, treatment: Treatment) -> Message:

@@ -88,9 +88,11 @@ def _editions() -> Iterator[tuple[str, str]]:
 
 
 def _columns() -> Iterator[tuple[str, str]]:
-    """Titles and units of the columns that measure an outcome, which a city's page shows as they are declared."""
+    """Titles and units of the columns that measure an outcome or are a placebo outcome, shown as they are declared."""
     known = catalog.variables()
-    for measure in (measure for outcome in catalog.outcomes() for measure in measures_of(outcome)):
+    measures = [measure for outcome in catalog.outcomes() for measure in measures_of(outcome)]
+    placebos = [column for analysis in catalog.plan().analyses.values() for column in analysis.placebo_outcomes]
+    for measure in (*measures, *placebos):
         if measure in known:
             yield "catalog/variables.toml", known[measure].title
             if known[measure].unit not in UNITS:
@@ -120,7 +122,9 @@ def updated(language: str, *, old: bytes) -> str:
     fresh.creation_date = fresh.revision_date = known.creation_date
     for text, files in sorted(collected().items(), key=lambda item: (sorted(item[1])[0], str(item[0]))):
         entry = known.get(text)
-        fresh.add(text, entry.string if entry else "", locations=[(file, 0) for file in sorted(files)])
+        # a text that has got a plural, or lost it, is another text
+        string = entry.string if entry and isinstance(entry.id, str) == isinstance(text, str) else ""
+        fresh.add(text, string, locations=[(file, 0) for file in sorted(files)])
     buffer = io.BytesIO()
     write_po(buffer, fresh, width=120, include_lineno=False, omit_header=False)
     return buffer.getvalue().decode()
