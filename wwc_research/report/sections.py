@@ -50,25 +50,30 @@ def _available(evidence: Evidence) -> list[tuple[Named, Mapping[str, Any]]]:
     return [(item, item.estimate) for item in named if item.estimate is not None]
 
 
+def title_and_answer(evidence: Evidence) -> Block:
+    """The head of every outcome page: title, question, verdict and the one sentence that may be quoted."""
+    outcome, treatment = _entries(evidence)
+    title = html.block(
+        '<h1>{title}</h1><p class="kicker">{kicker}</p>',
+        title=outcome.title,
+        kicker=message("{treatment}: does it go with better outcomes for residents?", treatment=treatment.title),
+    )
+    box = html.block(
+        '<section class="answer" aria-label="{label}"><p class="verdict {code}">{verdict}</p>'
+        '<p class="sentence">{sentence}</p></section>',
+        label=message("The answer"),
+        code=evidence.verdict.code if evidence.verdict else "cannot_tell",
+        verdict=wording.verdict_title(evidence, outcome),
+        sentence=wording.headline_sentence(evidence, outcome, treatment),
+    )
+    return html.joined([title, box])
+
+
 def headline(evidence: Evidence) -> Block:
     """Title, the sentence to quote, how big, how sure, what the data could have shown, what not to claim."""
     outcome, treatment = _entries(evidence)
     values = evidence.judged
-    parts = [
-        html.block(
-            '<h1>{title}</h1><p class="kicker">{kicker}</p>',
-            title=outcome.title,
-            kicker=message("{treatment}: does it go with better outcomes for residents?", treatment=treatment.title),
-        ),
-        html.block(
-            '<section class="answer" aria-label="{label}"><p class="verdict {code}">{verdict}</p>'
-            '<p class="sentence">{sentence}</p></section>',
-            label=message("The answer"),
-            code=evidence.verdict.code if evidence.verdict else "cannot_tell",
-            verdict=wording.verdict_title(evidence, outcome),
-            sentence=wording.headline_sentence(evidence, outcome, treatment),
-        ),
-    ]
+    parts = [title_and_answer(evidence)]
     if values.get("std_error") is not None:
         size = message(
             "{best} (95 % interval {spread}), {horizon}. In other words, {natural}. {direction}",

@@ -63,22 +63,8 @@ def _entries(evidence: Evidence) -> tuple[Outcome, Treatment]:
 
 def answer(evidence: Evidence) -> Block:
     """Title, the sentence to quote, and its size in a city that can be pictured."""
-    outcome, treatment = _entries(evidence)
-    parts = [
-        html.block(
-            '<h1>{title}</h1><p class="kicker">{kicker}</p>',
-            title=outcome.title,
-            kicker=message("{treatment}: does it go with better outcomes for residents?", treatment=treatment.title),
-        ),
-        html.block(
-            '<section class="answer" aria-label="{label}"><p class="verdict {code}">{verdict}</p>'
-            '<p class="sentence">{sentence}</p></section>',
-            label=message("The answer"),
-            code=evidence.verdict.code if evidence.verdict else "cannot_tell",
-            verdict=wording.verdict_title(evidence, outcome),
-            sentence=wording.headline_sentence(evidence, outcome, treatment),
-        ),
-    ]
+    outcome, _ = _entries(evidence)
+    parts = [sections.title_and_answer(evidence)]
     if _is_known(evidence):
         size = html.paragraph(in_a_city(evidence.judged, outcome))
         parts.append(_part("how-big", html.heading(message("How big")), size))
