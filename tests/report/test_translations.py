@@ -5,7 +5,7 @@ import string
 import pytest
 from babel.messages.pofile import read_po
 
-from wwc_research.messages import counted, message
+from wwc_research.messages import Message, counted, message
 from wwc_research.report import language
 from wwc_research.report.text import collect
 
@@ -97,6 +97,7 @@ def test_numbers_lists_and_plurals_follow_the_language(monkeypatch):
         assert language.shown("points") == "puntos"
         assert language.shown(counted("{n} city", "{n} cities", n=1)) == "1 ciudad"
         assert language.shown("Detroit, MI") == "Detroit, MI"
+        assert language.shown(Message("{n} city", {"n": 1})) == "1 ciudad", "a text that has got its plural since"
     assert language.current().code == "en"
 
 

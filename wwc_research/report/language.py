@@ -164,7 +164,8 @@ def shown(text: str) -> str:
     if template is None:
         one = text.template if not text.plural or text.values["n"] == 1 else text.plural
     else:
-        one = template if isinstance(template, str) else template[found.plural_index(int(text.values["n"]))]
+        # evidence of an earlier version may hold a text that has got its plural since
+        one = template if isinstance(template, str) else template[found.plural_index(int(text.values.get("n", 1)))]
     return _SPEAKER.vformat(one, (), text.values) if text.values or "{" in one else one
 
 
