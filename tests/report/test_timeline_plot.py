@@ -4,40 +4,19 @@ from __future__ import annotations
 
 import copy
 
-import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from tests.award_examples import rows
 from wwc_research.errors import InputError
-from wwc_research.evidence.adoptions import award_rows
 from wwc_research.report import html
 from wwc_research.report.timeline_plot import adoption_timeline, timeline_finding
-
-LABELS = {"2622000": "Detroit, MI", "2507000": "Boston, MA", "0668000": "San Jose, CA"}
 
 
 @pytest.fixture(autouse=True)
 def _closed():
     yield
     plt.close("all")
-
-
-def events() -> pd.DataFrame:
-    rows = [
-        ("2622000", "first", "silver", "2021-07-14"),
-        ("2622000", "recertified", "silver", "2023"),
-        ("2507000", "level-up", "gold", "2024-01-23"),
-        ("2507000", "first", "silver", "2018-01-25"),
-        ("2507000", "level-up", "platinum", "2026-01"),
-        ("0668000", "first", "", ""),
-        ("0668000", "honor-roll", "", "2019-05"),
-        ("3916000", "honor-roll", "", "2020-06-29"),
-    ]
-    return pd.DataFrame(rows, columns=["place_id", "event", "level", "announced_on"])
-
-
-def rows() -> list[dict]:
-    return award_rows(events(), labels={**LABELS, "3916000": "Cleveland, OH"})
 
 
 def heights(axes) -> dict[int, float]:
