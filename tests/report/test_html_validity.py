@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import io
 import re
+import zipfile
 from collections.abc import Iterator
 from html import unescape
 from itertools import pairwise
@@ -229,16 +230,21 @@ def test_names_that_are_code_are_shown_and_never_obeyed(pages, read, name):
     shown = " ".join(page.texts())
     if name != "hostile.staff":  # pages for staff name no city
         assert SCRIPT in shown
-    cells = [
-        cell
-        for link in page.all("a")
-        if link.get("href", "").startswith("data:text/csv")
-        for row in csv.reader(io.StringIO(unquote(link.get("href").partition(",")[2])))
-        for cell in row
-    ]
+    cells = [cell for table in csv_files(page) for row in csv.reader(io.StringIO(table)) for cell in row]
     assert not [cell for cell in cells if cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not NUMBER.fullmatch(cell)]
     if name in ("hostile.research", "hostile_city"):
         assert any(FORMULA in cell for cell in cells)
+
+
+def csv_files(page):
+    """Text of every CSV file that a page holds, behind a link of its own or in the archive."""
+    for address in (link.get("href", "") for link in page.all("a")):
+        kind, _, content = address.partition(",")
+        if kind.startswith("data:text/csv"):
+            yield unquote(content)
+        elif kind.startswith("data:application/zip"):
+            with zipfile.ZipFile(io.BytesIO(base64.b64decode(content))) as archive:
+                yield from (archive.read(name).decode() for name in archive.namelist() if name.endswith(".csv"))
 
 
 def test_the_index_has_a_row_for_every_question_and_says_what_failed(read):

@@ -268,7 +268,7 @@ def test_notes_say_what_errors_and_corrections_are_and_which_way_failed():
     for part in (
         "Against never could not be estimated: nobody is left",
         "By lot (9,999 draws) p = 0.230",
-        "6 questions of the family “residents”: p = 0.400",
+        "6 questions of the family “residents' lives”: p = 0.400",
         "Imputation warns: few & far",
         "plan aaaaaaaaaaaaaaaa",
     ):

@@ -45,7 +45,6 @@ _SECTIONS: Final = {
     "roster_errors": message("Errors in the roster"),
 }
 # the families of the plan that ships; another plan's are called by their own names
-_FAMILIES: Final = {"residents": message("residents' lives"), "economy": message("the economy")}
 _NOT_ASKED: Final = {"failed": message("not asked")}
 
 
@@ -95,7 +94,7 @@ def many_questions(evidence: Evidence) -> Block:
         "likelier one of them shows something by chance alone. Each family is held to 5 % by itself; a report of "
         "several families is held to as many times that.",
         n=found["n_hypotheses"],
-        family=_FAMILIES.get(evidence.family, evidence.family),
+        family=wording.family(evidence),
     )
     columns = {"how": message("How"), "value": message("p or q")}
     caption = message("p-values, alone and corrected")

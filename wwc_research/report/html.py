@@ -148,7 +148,7 @@ def table(
             caption=shown(caption),
             head=head,
             body=Markup("").join(bodies),
-            link=_download(rows, keys=saved or keys, name=name or _file_name(caption))
+            link=_download(rows, keys=saved or keys, name=name or file_name(caption))
             if download and rows
             else Markup(""),
         )
@@ -171,7 +171,8 @@ def columns_of_figures(is_figure: Sequence[bool]) -> Markup:
     return Markup(' class="{}"').format(" ".join(names)) if names else Markup("")
 
 
-def _file_name(caption: str) -> str:
+def file_name(caption: str) -> str:
+    """A name for a file, of small letters and digits, made of an English text."""
     return re.sub(r"[^a-z0-9]+", "_", str(caption).lower()).strip("_")[:60]
 
 

@@ -380,7 +380,7 @@ def _regression_notes(evidence: Evidence, chosen: Sequence[Named], *, outcome: O
                 "Corrected over the {n_hypotheses} questions of the family “{family}”: p = {p}, on which the verdict "
                 "rests (Holm {holm}, q {q}).",
                 n_hypotheses=adjusted["n_hypotheses"],
-                family=evidence.family,
+                family=wording.family(evidence),
                 p=wording.p_value(adjusted["family"]),
                 holm=wording.p_value(adjusted["holm"]),
                 q=wording.p_value(adjusted["benjamini_hochberg"]),

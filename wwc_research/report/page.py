@@ -107,15 +107,16 @@ def to_html(
 ) -> str:
     """The executed notebook as one self-contained page in a language: no script, no request.
 
-    Code is folded for research and left out for staff.
+    Code is folded for research and left out for staff. Files behind links go into one archive where they are many.
     """
-    from wwc_research.report import shell
+    from wwc_research.report import archive, shell
+    from wwc_research.report.html import file_name
     from wwc_research.report.language import speaking
 
     with speaking(language):
         around = shell.surroundings(title=title, links=links, audience=audience)
         body, _ = make_exporter().from_notebook_node(notebook, resources={"page": around})
-    return str(body)
+        return archive.gathered(str(body), name=file_name(title))
 
 
 __all__ = ["check_parameters", "code_cells", "make_exporter", "notebook_parameters", "skip_slow_grammar", "to_html"]

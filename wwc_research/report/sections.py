@@ -539,8 +539,7 @@ def checks(evidence: Evidence) -> Block:
     ]
     columns = {"asks": message("Question"), "result": message("Answer"), "sentence": message("Why")}
     caption = message("Checks on the finding")
-    # the reasons are sentences to be read, and behind the link would only stand a second time
-    return title + html.table(rows, caption=caption, columns=columns, name="checks", saved=("asks", "result"))
+    return title + html.table(rows, caption=caption, columns=columns, name="checks")
 
 
 def balance(evidence: Evidence) -> Block:

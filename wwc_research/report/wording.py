@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from wwc_research.catalog import Outcome, Treatment
 from wwc_research.evidence.evidence import Evidence
@@ -234,6 +234,14 @@ def graded(evidence: Evidence) -> Message:
         clearinghouse=grade.clearinghouse,
         because=grade.because,
     )
+
+
+_FAMILIES: Final = {"residents": message("residents' lives"), "economy": message("the economy")}
+
+
+def family(evidence: Evidence) -> str:
+    """What the questions that are corrected together are about; a family of a researcher's own plan by its name."""
+    return _FAMILIES.get(evidence.family, evidence.family)
 
 
 def how_judged(evidence: Evidence) -> Message:
