@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -25,11 +26,34 @@ def publishers_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def compiled(publishers_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The publishers' files compiled once more, in a folder of their own."""
+def compilation(publishers_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, set[str]]]:
+    """The publishers' files compiled once more, in a folder of their own; and which of them each source opened."""
     folder = tmp_path_factory.mktemp("compiled") / "raw"
-    raw.compile_all(publishers_dir, folder)
-    return folder
+    opened: dict[str, set[str]] = {}
+    reading: list[set[str]] = [set()]
+
+    def watch(event: str, details: tuple) -> None:
+        if event == "open" and reading and str(details[0]).startswith(f"{publishers_dir}/"):
+            reading[0].add(Path(details[0]).relative_to(publishers_dir).as_posix())
+
+    def done(source: str) -> None:
+        opened[source] = reading[0]
+        reading[0] = set()
+
+    sys.addaudithook(watch)
+    raw.compile_all(publishers_dir, folder, progress=done)
+    reading.clear()
+    return folder, opened
+
+
+@pytest.fixture(scope="session")
+def compiled(compilation: tuple[Path, dict[str, set[str]]]) -> Path:
+    return compilation[0]
+
+
+@pytest.fixture(scope="session")
+def opened(compilation: tuple[Path, dict[str, set[str]]]) -> dict[str, set[str]]:
+    return compilation[1]
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,21 +76,7 @@ def test_what_sources_read_is_declared_for_each_of_them() -> None:
 
 
 @pytest.mark.shared
-def test_readers_open_the_declared_files_and_no_others(
-    publishers_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: dict[str, set[str]] = {}
-    reading = ["gazetteer"]
-
-    def watch(event: str, details: tuple) -> None:
-        if event == "open" and reading and str(details[0]).startswith(f"{publishers_dir}/"):
-            opened.setdefault(reading[0], set()).add(Path(details[0]).relative_to(publishers_dir).as_posix())
-
-    sys.addaudithook(watch)
-    order = iter([*raw.PUBLISHERS_FILES][1:])
-    for _ in raw.read_publishers(publishers_dir):
-        reading[0] = next(order, "")
-    reading.clear()
+def test_readers_open_the_declared_files_and_no_others(publishers_dir: Path, opened: dict[str, set[str]]) -> None:
     declared = {
         source: {path.relative_to(publishers_dir).as_posix() for p in patterns for path in publishers_dir.glob(p)}
         for source, patterns in raw.PUBLISHERS_FILES.items()

@@ -45,6 +45,9 @@ _LEGAL = re.compile(
 )
 _BALANCE = re.compile(r"\s*\(balance\)$")
 _COUNTY_WORDS = re.compile(r"\s+(county|parish|borough|census area|municipality|city and borough|planning region)$")
+_WORD = re.compile(r"[a-z0-9]+")
+_KINDS_OF = frozenset({"city", "town", "village", "municipality"})
+_SHORT_WORDS = {"saint": "st", "sainte": "ste", "fort": "ft", "mount": "mt"}
 _CONSOLIDATED = ("government", "urban county", "(balance)", " County")
 
 
@@ -88,13 +91,11 @@ def alternative_names(name: str) -> tuple[str, ...]:
 
 def normalised(text: str) -> str:
     """Comparable form: no accents, case or punctuation; Saint, Fort and Mount abbreviated; no `city of`."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    plain = plain.replace("'", "").replace(".", " ")
-    plain = re.sub(r"[^a-z0-9]+", " ", plain).strip()
-    plain = re.sub(r"^(city|town|village|municipality) of ", "", plain)
-    for long, short in (("saint", "st"), ("sainte", "ste"), ("fort", "ft"), ("mount", "mt")):
-        plain = re.sub(rf"\b{long}\b", short, plain)
-    return plain
+    plain = text if text.isascii() else unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    words = _WORD.findall(plain.lower().replace("'", ""))
+    if len(words) > 2 and words[1] == "of" and words[0] in _KINDS_OF:
+        words = words[2:]
+    return " ".join([_SHORT_WORDS.get(word, word) for word in words])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,9 +167,8 @@ class Places:
         rows = self.names[["place_id", "name", "state", "aliases"]].itertuples(index=False, name=None)
         for place_id, name, state, aliases in rows:
             by_id[place_id] = (name, state)
-            _add(exact, state, name, place_id)
-            _add(exact, state, short_name(name), place_id)
-            for text in (name, short_name(name)):
+            for text in {name, short_name(name)}:
+                _add(exact, state, text, place_id)
                 _add(loose, state, normalised(text), place_id)
             for text in (*alternative_names(name), *(aliases or "").split("|")):
                 _add(alias, state, normalised(text), place_id)
