@@ -37,7 +37,7 @@ report: $(READY)
 	@$(BIN)/wwc-research report --jobs $(JOBS)
 
 test: $(READY)
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lab: $(READY)
 	@echo "Opening JupyterLab on notebooks/ (stop it with Ctrl-C) ..."

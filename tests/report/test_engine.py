@@ -138,9 +138,11 @@ def test_one_page_by_the_portable_way_says_what_it_was_told_or_why_not(tmp_path)
     assert not bad.target.exists()
 
 
+# a shell's background jobs ignore Ctrl-C, and so does all that they start
 DRIVER = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from wwc_research.report import engine
 from wwc_research.report.page_work import PageWork
 folder, kind = Path(sys.argv[1]), sys.argv[2]
