@@ -125,6 +125,15 @@ def test_a_history_is_the_panels_own_figures_and_its_change_is_worked_by_hand(pa
     assert found.missing[0].years == (2020,)
 
 
+@pytest.mark.parametrize(("broken", "sides"), [(2019, ((2019, 2021), (2022,))), (2022, None)])
+def test_a_change_of_a_city_never_crosses_a_break_of_the_series(panel, broken, sides):
+    outcome = dataclasses.replace(catalog.outcome("broadband"), breaks={str(broken): "New words."})
+    change = city_histories(panel, outcome, peers={DETROIT: ()}, since={DETROIT: 2022}, otherwise=((), ()))[
+        DETROIT
+    ].change
+    assert (change and (change.before, change.after)) == sides
+
+
 def test_a_neighbour_with_the_same_county_figure_is_no_comparison(panel):
     county = panel.frame.loc[panel.frame["county_id"].eq("04013"), "place_id"].unique()
     found = city_histories(

@@ -159,7 +159,10 @@ def planned_design(*, outcome: str, treatment: str, plan: Plan) -> Design:
         Where the plan has no analysis of the outcome, or the treatment is not dated.
     """
     if outcome not in plan.analyses:
-        raise InputError(f"the plan has no analysis of {outcome!r}; it has {listed(plan.analyses, limit=40)}")
+        way = catalog.way_to_analysis(outcome)
+        raise InputError(
+            f"the plan has no analysis of {outcome!r}; it has {listed(plan.analyses, limit=40)}.{way}".removesuffix(".")
+        )
     return Design(
         outcome=catalog.outcome(outcome), treatment=catalog.treatment(treatment), analysis=plan.analyses[outcome]
     )
@@ -586,6 +589,13 @@ def _notes(design: Design, panel: Panel, sample: Sample) -> Iterable[str]:
     for year, why in outcome.gaps.items():
         if first < int(year) < last:
             yield message("{year} is missing: {why}.", year=str(year), why=why)
+    for broken, why in design.accepted_breaks.items():
+        yield message(
+            "The series breaks in {year}. {why} The plan accepts this, so part of any change from before to after may "
+            "be a change of the figures and not of the cities.",
+            year=str(broken),
+            why=why,
+        )
 
 
 def _edition_notes(design: Design) -> Iterable[str]:
@@ -616,16 +626,26 @@ def _method_cards(found: Sequence[Estimate], *, with_synthetic: bool) -> dict[st
 
 def _provenance(panel: Panel, plan: Plan, *, design: Design) -> dict[str, Any]:
     """Sources of the outcome, the treatment and the covariates, with vintages and licences, and all hashes."""
-    used = {design.outcome.source, design.treatment.table.split("/")[0]}
+    used = {design.treatment.table.split("/")[0]}
+    columns = [design.outcome.variable]
     for name in (*design.analysis.covariates, *design.analysis.cross_section_covariates):
-        for variable in catalog.covariates()[name].variables:
-            used.add(panel.column(variable).source)
+        columns += catalog.covariates()[name].variables
+    chosen: dict[str, set[str]] = {}
+    for column in columns:
+        if column in plan.figures:
+            for item in panel.column(column).served:
+                chosen.setdefault(item.source, set()).add(item.vintage)
+        else:
+            used.add(design.outcome.source if column == design.outcome.variable else panel.column(column).source)
     if design.analysis.cross_section_year is not None:
         used.add("youth_neet_puma")
     entries = raw.load_sources()
     return {
         "sources": [
-            _origin(entries[name]) if name in entries else _own_origin(name, panel=panel) for name in sorted(used)
+            _origin(entries[name], is_shipped=name in used, chosen=chosen.get(name, ()))
+            if name in entries
+            else _own_origin(name, panel=panel)
+            for name in sorted({*used, *chosen})
         ],
         "plan_title": plan.title,
         "plan_written": plan.written,
@@ -647,8 +667,10 @@ def _own_origin(file: str, *, panel: Panel) -> dict[str, str]:
     }
 
 
-def _origin(source: dict[str, Any]) -> dict[str, str]:
-    vintages = sorted({str(table["vintage"]) for table in source["tables"].values()})
+def _origin(source: dict[str, Any], *, is_shipped: bool, chosen: Iterable[str]) -> dict[str, str]:
+    """A source with the vintages that ship, where these are used, and those that the plan chose."""
+    shipped = (str(table["vintage"]) for table in source.get("tables", {}).values() if is_shipped)
+    vintages = sorted({*shipped, *chosen})
     return {
         "series": source["title"],
         "publisher": source["publisher"],

@@ -123,7 +123,7 @@ def city_histories(
         By city, the place_ids to compare it with.
     since
         First year that counts as exposed, by city; its change goes from the last `MOST_YEARS` years with figures
-        before that year to the last `MOST_YEARS` from it on.
+        before that year to the last `MOST_YEARS` from it on, all of them on one side of any break of the series.
     otherwise
         Years before and after for the other cities; those with figures are used.
 
@@ -263,13 +263,18 @@ class _Tables:
             before, after = ([at for at in known if self.years[at] in side] for side in otherwise)
         else:
             before, after = ([at for at in known if (self.years[at] >= since) is late] for late in (False, True))
+        if before and after:
+            last = self.years[before[-1]]
+            # figures across a break of the series are no change of the city
+            after = [at for at in after if not self.outcome.breaks_between(last, self.years[at])]
+            before = [at for at in before if not self.outcome.breaks_between(self.years[at], last)]
         return before[-MOST_YEARS:], after[-MOST_YEARS:]
 
     def _change(self, own: int, chosen: Sequence[int], before: list[int], after: list[int]) -> Change:
         """Means of the years after less means of those before; survey errors of different years are independent."""
         moved = self.values[:, after].mean(axis=1) - self.values[:, before].mean(axis=1)
-        # the errors of logs would be those over the values; the outcome in logs has none
-        errors = self.errors if self.outcome.transform == "none" else np.full_like(self.errors, math.nan)
+        # of logs by the delta method: errors over values
+        errors = self.errors if self.outcome.transform == "none" else self.errors / np.exp(self.values)
         variance = sum((errors[:, side] ** 2).sum(axis=1) / len(side) ** 2 for side in (before, after))
         variance = np.asarray(variance, dtype=float)
         peers = float(moved[list(chosen)].mean()) if chosen else math.nan

@@ -378,19 +378,30 @@ def _sources(panel: Panel) -> list[dict[str, str]]:
     from wwc_research.catalog.peers import peers_rule
     from wwc_research.sources import raw
 
+    entries = raw.load_sources()
     names = [catalog.outcome(name).variable for name in catalog.plan().analyses]
     names += [variable for name in peers_rule().characteristics for variable in catalog.covariates()[name].variables]
-    used = dict.fromkeys([*(panel.column(name).source for name in names), TREATMENT])
-    entries = raw.load_sources()
+    vintages: dict[str, set[str]] = {}
+    for name in names:
+        column = panel.column(name)
+        fetched = [item for item in column.served if item.vintage not in _shipped_vintages(entries[item.source])]
+        for item in column.served if fetched else ():
+            vintages.setdefault(item.source, set()).add(item.vintage)
+        vintages.setdefault(column.source, set())
+    vintages.setdefault(TREATMENT, set())
     return [
         {
             "series": entries[name]["title"],
             "publisher": entries[name]["publisher"],
-            "vintage": ", ".join(sorted({str(table["vintage"]) for table in entries[name]["tables"].values()})),
+            "vintage": ", ".join(sorted(vintages[name] or _shipped_vintages(entries[name]))),
             "licence": entries[name]["licence"],
         }
-        for name in used
+        for name in vintages
     ]
+
+
+def _shipped_vintages(source: Mapping[str, Any]) -> set[str]:
+    return {str(table["vintage"]) for table in source.get("tables", {}).values()}
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ KEYWORDS: Final = {"message": (1,), "counted": (1, 2), "say": (1,)}
 FIELDS: Final = {
     "outcomes": (
         "title", "better", "topic", "noun", "unit", "natural_unit", "city_thing", "city_base", "description",
-        "coverage", "traps", "gaps",
+        "coverage", "traps", "gaps", "breaks",
     ),
     "treatments": ("title", "noun", "exposed", "exposed_city", "unexposed", "description", "caveats"),
     "covariates": ("title",),
