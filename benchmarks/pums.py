@@ -7,6 +7,7 @@ The files of people are simulated in the official layout; so are the worlds of t
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import platform
 import resource
@@ -26,9 +27,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from scipy.linalg import hadamard
+from scipy.optimize import brentq
 
 from wwc_research.sources.acs_pums import youth_tally
-from wwc_research.sources.microdata_areas import AreaCounts, place_shares, unlikeness
+from wwc_research.sources.microdata_areas import AreaCounts, Unlikeness, place_shares, unlikeness
 from wwc_research.sources.places import STATE_CODE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -216,23 +218,50 @@ def replicate_factors(count: int, *, replicates: int = 64) -> npt.NDArray[np.flo
     return np.column_stack([np.ones(count), 1 + 2**-1.5 * (matrix[turn] - matrix[(turn + 1) % (replicates - 1)])])
 
 
-def world(*, held: float, alike: float, shift: float, generator: np.random.Generator) -> tuple[AreaCounts, npt.NDArray]:
+def world(
+    *,
+    held: float,
+    alike: float,
+    shift: float,
+    generator: np.random.Generator,
+    areas: int = AREAS,
+    spread: float = SPREAD,
+) -> tuple[AreaCounts, npt.NDArray]:
     """A state whose areas have a city's side and another, with a sample of each; the true shares of the city sides."""
-    between, within = np.sqrt(alike) * SPREAD, np.sqrt(1 - alike) * SPREAD
-    sides = MEAN + between * generator.standard_normal((AREAS, 1)) + within * generator.standard_normal((AREAS, 2))
-    sides[:, 0] += shift * SPREAD
+    between, within = np.sqrt(alike) * spread, np.sqrt(1 - alike) * spread
+    sides = MEAN + between * generator.standard_normal((areas, 1)) + within * generator.standard_normal((areas, 2))
+    sides[:, 0] += shift * spread
     sides = sides.clip(0.01, 0.6)
-    in_city = generator.random((AREAS, RECORDS)) < held
-    case = generator.random((AREAS, RECORDS)) < np.where(in_city, sides[:, :1], sides[:, 1:])
-    weights = generator.integers(40, 160, (AREAS, RECORDS))
-    factors = replicate_factors(AREAS * RECORDS).reshape(AREAS, RECORDS, -1) * weights[:, :, None]
+    in_city = generator.random((areas, RECORDS)) < held
+    case = generator.random((areas, RECORDS)) < np.where(in_city, sides[:, :1], sides[:, 1:])
+    weights = generator.integers(40, 160, (areas, RECORDS))
+    factors = replicate_factors(areas * RECORDS).reshape(areas, RECORDS, -1) * weights[:, :, None]
     counts = AreaCounts(
-        areas=tuple(f"P01{number:05d}" for number in range(AREAS)),
+        areas=tuple(f"P01{number:05d}" for number in range(areas)),
         part=np.einsum("an,anr->ar", case, factors),
         whole=factors.sum(axis=1),
-        sampled=np.full(AREAS, RECORDS),
+        sampled=np.full(areas, RECORDS),
     )
     return counts, sides[:, 0]
+
+
+def cities(counts: AreaCounts, unlike: Unlikeness, *, held: float) -> pd.DataFrame:
+    """Shares of cities that are a side of one area each."""
+    ids = [area[1:] for area in counts.areas]
+    walk = pd.DataFrame({"puma_id": counts.areas, "place_id": ids, "puma_share": held, "place_share": 1.0})
+    return place_shares(counts, crosswalk=walk, unlike=unlike, part_spread=SETTINGS["part_spread"])
+
+
+def drawn(counts: AreaCounts) -> Unlikeness:
+    """The ratios as the package has them."""
+    return unlikeness(counts, typical=SETTINGS["typical_unlikeness"], spread=SETTINGS["unlikeness_spread"])
+
+
+def holds(found: pd.DataFrame, truth: npt.NDArray, column: str) -> float:
+    """Share of 95 % intervals that hold the truth, of those cities whose sample has a case."""
+    stated = found["sampling_se"].to_numpy() > 0
+    off = np.abs(found["value"].to_numpy() - truth)
+    return float((off <= CRITICAL * found[column].to_numpy())[stated].mean())
 
 
 def coverage(*, held: float, alike: float, shift: float, worlds: int, seed: int) -> tuple[float, float, float]:
@@ -241,15 +270,10 @@ def coverage(*, held: float, alike: float, shift: float, worlds: int, seed: int)
     for number in range(worlds):
         generator = np.random.default_rng([seed, number, round(100 * held), round(100 * alike), round(100 * shift)])
         counts, truth = world(held=held, alike=alike, shift=shift, generator=generator)
-        places = [f"01{number:05d}" for number in range(AREAS)]
-        walk = pd.DataFrame({"puma_id": counts.areas, "place_id": places, "puma_share": held, "place_share": 1.0})
-        unlike = unlikeness(counts, least_areas=10)
-        found = place_shares(counts, crosswalk=walk, unlike=unlike, part_spread=SETTINGS["part_spread"])
-        stated = found["sampling_se"].to_numpy() > 0
-        found, truth = found[stated], truth[stated]
-        off = np.abs(found["value"].to_numpy() - truth)
-        hits += [(off <= CRITICAL * found[column].to_numpy()).mean() for column in ("sampling_se", "std_error")]
-        wide += (found["std_error"] / found["sampling_se"]).mean()
+        found = cities(counts, drawn(counts), held=held)
+        hits += [holds(found, truth, column) for column in ("sampling_se", "std_error")]
+        stated = found[found["sampling_se"] > 0]
+        wide += (stated["std_error"] / stated["sampling_se"]).mean()
     return hits[0] / worlds, hits[1] / worlds, wide / worlds
 
 
@@ -269,6 +293,111 @@ def coverage_table(*, worlds: int, seed: int) -> None:
             alone, both, width = coverage(held=held, alike=alike, shift=shift, worlds=worlds, seed=seed)
             worse = f"{100 * shift * SPREAD:g} points"
             print(f"| {held:g} | {alike:.2f} | {worse} | {alone:.1%} | {both:.1%} | × {width:.2f} |", flush=True)
+
+
+def small_state_table(*, worlds: int, seed: int) -> None:
+    """Coverage by the number of a state's areas: its own estimate believed, and drawn towards the typical one."""
+    held = 0.4
+    print("\n## States of few areas (simulated)\n")
+    print(
+        f"{worlds} states a row, each city {held:.0%} of one area, sides correlated by 1/3; the true variance between "
+        "areas over θ(1 - θ) differs between states as in the settings, by a gamma law. *Believed*: a state's own "
+        "estimate where it is positive and the state has ten areas, else the typical one, as was done before. *Drawn*: "
+        "`unlikeness`. *Lowest tenth*: the tenth of the states whose own estimate is lowest against the truth, those "
+        "with a positive one. In the last rows states are on average twice or half as unlike inside as the settings "
+        "say.\n"
+    )
+    print("| areas | truth over typical | own not positive | believed | drawn | lowest tenth, believed | and drawn |")
+    print("|---|---|---|---|---|---|---|")
+    for areas, times in (*((areas, 1.0) for areas in (3, 6, 10, 15, 20, 40)), (3, 2.0), (10, 2.0), (10, 0.5)):
+        negative, rows, tenth = _small_states(areas, held=held, times=times, worlds=worlds, seed=seed)
+        print(
+            f"| {areas} | {times:g} | {negative:.0%} | "
+            + " | ".join(f"{value:.1%}" for value in (*rows, *tenth))
+            + " |",
+            flush=True,
+        )
+
+
+def _small_states(
+    areas: int, *, held: float, times: float, worlds: int, seed: int
+) -> tuple[float, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    typical, relative = SETTINGS["typical_unlikeness"], SETTINGS["unlikeness_spread"]
+    rows = []
+    for number in range(worlds):
+        generator = np.random.default_rng([seed, areas, number])
+        ratio = times * generator.gamma(relative**-2, typical * relative**2)
+        # an area of both sides has the variance of its mixture
+        mixture = held**2 + (1 - held) ** 2 + 2 * held * (1 - held) / 3
+        spread = np.sqrt(ratio * MEAN * (1 - MEAN) / mixture)
+        counts, truth = world(held=held, alike=1 / 3, shift=0, generator=generator, areas=areas, spread=spread)
+        as_drawn = drawn(counts)
+        own = as_drawn.own.get("01", np.nan)
+        believed = {"01": own if own > 0 and areas >= 10 else typical}
+        each = [cities(counts, way, held=held) for way in (dataclasses.replace(as_drawn, ratio=believed), as_drawn)]
+        rows.append((own / ratio, *(holds(found, truth, "std_error") for found in each)))
+    table = np.array(sorted(rows))
+    positive = table[table[:, 0] > 0]
+    return (
+        float((table[:, 0] <= 0).mean()),
+        table[:, 1:].mean(axis=0),
+        positive[: max(len(table) // 10, 1), 1:].mean(axis=0),
+    )
+
+
+# --- states ------------------------------------------------------------------------------------------------
+
+
+def state_table() -> None:
+    """How unlike areas of a state are and how far states differ in it: the areas of 2021."""
+    table = pd.read_csv(ROOT / "data" / "raw" / "youth_neet_puma" / "pumas_2021.csv").dropna()
+    print("\n## How unlike areas of a state are, 2021\n")
+    print(
+        "Variance of true shares between the areas of a state over θ(1 - θ), from `youth_neet_puma`; sampling variance "
+        "is taken off as below. The typical ratio is pooled over states by degrees of freedom; the standard deviation "
+        "of the states' true ratios around it is by Paule and Mandel, with the variances V of `unlikeness`.\n"
+    )
+    print(
+        "| design effect | states | own estimate not positive | typical ratio | standard deviation of ratios "
+        "| over the typical ratio |"
+    )
+    print("|---|---|---|---|---|---|")
+    for effect in (1.0, 1.5, 2.0):
+        states, negative, typical, deviation = _states(table, effect)
+        print(f"| {effect} | {states} | {negative} | {typical:.4f} | {deviation:.4f} | {deviation / typical:.2f} |")
+    print(
+        f"\nThe settings take {SETTINGS['typical_unlikeness']} and {SETTINGS['unlikeness_spread']}, "
+        "those of the design effect 1.5."
+    )
+
+
+def _states(table: pd.DataFrame, effect: float) -> tuple[int, int, float, float]:
+    own, scale, parts = [], [], []
+    for _, group in table.groupby(table["place_id"].str[1:3]):
+        if len(group) < 2:
+            continue
+        share, n = group["youth_neet_share"].to_numpy(), group["youth_population_count"].to_numpy() / 110
+        mean, total = np.average(share, weights=n), n.sum()
+        size = total - (n**2).sum() / total
+        noise = effect * (1 - n / total).sum()
+        own.append(((n * (share - mean) ** 2).sum() / (mean * (1 - mean)) - noise) / size)
+        scale.append((len(n) - 1) * mean * (1 - mean))
+        parts.append((np.diag(n) - np.outer(n, n) / total, n, size))
+    ratio = np.array(own)
+    typical = float((ratio * scale).sum() / np.sum(scale))
+    variance = np.array(
+        [
+            2 * (form**2 * np.outer(typical + effect / n, typical + effect / n)).sum() / size**2
+            for form, n, size in parts
+        ]
+    )
+
+    def excess(between: float) -> float:
+        weight = 1 / (variance + between)
+        return float((weight * (ratio - np.average(ratio, weights=weight)) ** 2).sum() - (len(ratio) - 1))
+
+    found = brentq(excess, 0, 1) if excess(0) > 0 else 0.0
+    return len(ratio), int((ratio <= 0).sum()), typical, float(np.sqrt(found))
 
 
 # --- neighbours --------------------------------------------------------------------------------------------
@@ -330,8 +459,10 @@ def _within_states(share: npt.NDArray, records: npt.NDArray, state: npt.NDArray,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--persons", type=int, default=200_000, help="records of the simulated year; 3300000 is whole")
+    persons = "records of the simulated year; 3300000 is whole, 0 leaves the year out"
+    parser.add_argument("--persons", type=int, default=200_000, help=persons)
     parser.add_argument("--worlds", type=int, default=100)
+    parser.add_argument("--states", type=int, default=400, help="simulated states for each number of areas")
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -347,8 +478,11 @@ def main() -> None:
         f"{', '.join(f'{name} {metadata.version(name)}' for name in names)}. Load average at the start {load:.1f} "
         "(0 is a quiet machine). Each way ran in a process of its own; the peak is its resident memory.\n"
     )
-    year_table(persons=given.persons, seed=given.seed)
+    if given.persons:
+        year_table(persons=given.persons, seed=given.seed)
     coverage_table(worlds=given.worlds, seed=given.seed)
+    small_state_table(worlds=given.states, seed=given.seed)
+    state_table()
     neighbour_table()
 
 

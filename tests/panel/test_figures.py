@@ -1,3 +1,4 @@
+import dataclasses
 import datetime
 import shutil
 
@@ -16,7 +17,7 @@ from wwc_research.evidence.panels import panel_path, uncorrected_path
 from wwc_research.panel import build
 from wwc_research.panel.figures import Vintage, read_figures
 from wwc_research.panel.panel import Panel
-from wwc_research.sources import raw
+from wwc_research.sources import acs_one_year, raw
 
 RAW = ROOT / "data" / "raw"
 NEW = "breakpoints of May 2024"
@@ -27,6 +28,8 @@ aqi_median_index = ["epa_aqi@fresh"]
 aqi_over_100_share = ["epa_aqi@fresh", "epa_aqi@2026", "epa_aqi@2022"]
 broadband_share = ["acs_one_year@fresh", "acs_broadband@acs1"]
 rent_burden_share = ["acs_one_year@fresh"]
+youth_neet_city_share = ["acs_pums@fresh"]
+youth_neet_city_allocation_se = ["acs_pums@fresh"]
 """
 
 
@@ -36,7 +39,7 @@ def fresh_air(fetched_dir, *, vintage="fresh"):
     over |= {(MARICOPA, 2020): 0.55, (MARICOPA, 2021): 0.12}
     median = dict.fromkeys(over, 40.0)
     frame = observations({"aqi_over_100_share": over, "aqi_median_index": median}, source="epa_aqi", vintage=vintage)
-    texts = {"aqi_median_index": f"median of the daily index, {NEW}"}
+    texts = raw.load_sources()["epa_aqi"]["fetch"]["tables"]["counties"]["definitions"]
     return publish(fetched_dir, frame, source="epa_aqi", vintage=vintage, definitions=texts)
 
 
@@ -50,7 +53,24 @@ def fresh_survey(fetched_dir, *, vintage="fresh"):
         vintage=vintage,
         errors={"broadband_share": {(DETROIT, 2022): 0.01, (DETROIT, 2023): 0.02}},
     )
-    return publish(fetched_dir, frame, source="acs_one_year", vintage=vintage)
+    texts = acs_one_year.measured()
+    return publish(fetched_dir, frame, source="acs_one_year", vintage=vintage, definitions=texts)
+
+
+def fresh_youth(fetched_dir):
+    """Made-up shares of young people: their total errors beside them, the parts of those as variables of their own."""
+    share = {(DETROIT, 2021): 0.2, (DETROIT, 2022): 0.21, (PHOENIX, 2021): 0.1}
+    frame = observations(
+        {
+            "youth_neet_share": share,
+            "youth_neet_sampling_se": {(DETROIT, 2021): 0.03, (DETROIT, 2022): 0.06, (PHOENIX, 2021): 0.0},
+            "youth_neet_allocation_se": {(DETROIT, 2021): 0.04, (DETROIT, 2022): 0.08, (PHOENIX, 2021): 0.01},
+        },
+        source="acs_pums",
+        vintage="fresh",
+        errors={"youth_neet_share": {(DETROIT, 2021): 0.05, (DETROIT, 2022): 0.1, (PHOENIX, 2021): 0.01}},
+    )
+    return publish(fetched_dir, frame, source="acs_pums", vintage="fresh")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +78,7 @@ def fetched(tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures") / "fetched"
     fresh_air(folder)
     fresh_survey(folder)
+    fresh_youth(folder)
     return folder
 
 
@@ -129,6 +150,25 @@ def test_a_column_without_shipped_figures_is_there_once_a_plan_names_a_vintage(b
     assert "rent_burden_share" not in panel.frame
     assert column(built[2], DETROIT, "rent_burden_share")[2023] == 0.54
     assert built[2].column("rent_burden_share").n_values == 2
+
+
+def test_the_error_of_a_column_is_the_part_that_is_new_each_year_and_the_lasting_part_a_column_of_its_own(built):
+    fresh = built[2]
+    error = column(fresh, DETROIT, "youth_neet_city_share_std_error")
+    assert error[[2021, 2022]].tolist() == [0.03, 0.06]
+    assert column(fresh, DETROIT, "youth_neet_city_allocation_se")[[2021, 2022]].tolist() == [0.04, 0.08]
+    # a sample that no replicate moves has no error that could be stated
+    assert np.isnan(column(fresh, PHOENIX, "youth_neet_city_share_std_error")[2021])
+    assert column(fresh, PHOENIX, "youth_neet_city_share")[2021] == 0.1
+
+
+def test_a_vintage_without_the_errors_that_a_column_is_declared_to_have_is_refused():
+    entry = catalog.Variable(name="x", title="X", source="s", unit="share", geography="place", std_error="x_se")
+    frame = observations({"x": {(DETROIT, 2020): 0.1}}, source="s", vintage="v", errors={"x": {(DETROIT, 2020): 0.02}})
+    vintages = [Vintage(source="s", name="v")]
+    with pytest.raises(DataError, match="x: s@v holds no x_se, which is the standard error of the column"):
+        build._preferred(frame, entry, vintages=vintages)
+    assert build._preferred(frame, dataclasses.replace(entry, std_error=""), vintages=vintages)["std_error"][0] == 0.02
 
 
 def test_provenance_counts_the_figures_of_each_vintage(built):
@@ -289,11 +329,30 @@ def test_a_fetched_vintage_may_not_bear_the_name_of_a_shipped_one(tmp_path):
         read_figures(RAW, figures={"aqi_median_index": ["epa_aqi@2026"]}, fetched_dir=tmp_path)
 
 
+def test_figures_of_another_formula_are_not_joined_though_their_name_is_the_same(tmp_path, quick_reading):
+    frame = observations({"broadband_share": {(DETROIT, 2023): 0.7}}, source="acs_one_year", vintage="any")
+    texts = {"broadband_share": acs_one_year.measured()["broadband_any_share"]}
+    publish(tmp_path, frame, source="acs_one_year", vintage="any", definitions=texts)
+    with pytest.raises(InputError, match=r"B28002, line 4 over line 1.*B28003, line 4 over line 1"):
+        read_figures(RAW, figures={"broadband_share": ["acs_one_year@any", "acs_broadband@acs1"]}, fetched_dir=tmp_path)
+
+
+def test_a_manifest_edited_to_open_a_join_is_noticed(tmp_path, quick_reading):
+    frame = observations({"aqi_median_index": {(WAYNE, 2023): 40.0}}, source="epa_aqi", vintage="any")
+    texts = {"aqi_median_index": f"median of the daily index, {NEW}"}
+    folder = publish(tmp_path, frame, source="epa_aqi", vintage="any", definitions=texts)
+    edited = (folder / "manifest.toml").read_text().replace(NEW, "breakpoints before May 2024")
+    (folder / "manifest.toml").write_text(edited)
+    with pytest.raises(DataError, match=r"manifest\.toml: the file has changed since it was fetched"):
+        read_figures(RAW, figures={"aqi_median_index": ["epa_aqi@any", "epa_aqi@2022"]}, fetched_dir=tmp_path)
+
+
 def test_an_altered_table_of_a_vintage_is_refused(tmp_path, quick_reading):
     folder = fresh_survey(tmp_path)
     (folder / "table_1.csv").write_bytes((folder / "table_1.csv").read_bytes().replace(b"0.54", b"0.14"))
-    with pytest.raises(DataError, match="has changed"):
+    with pytest.raises(DataError, match=r"Delete the folder .*data fetch acs_one_year --vintage fresh") as caught:
         read_figures(RAW, figures={"rent_burden_share": ["acs_one_year@fresh"]}, fetched_dir=tmp_path)
+    assert "Shipped" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

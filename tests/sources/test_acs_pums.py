@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import tomllib
 import zipfile
@@ -13,7 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.linalg import hadamard
+from scipy.stats import truncnorm
 
+from wwc_research import catalog
 from wwc_research.errors import DataError, InputError
 from wwc_research.sources import acs_pums
 from wwc_research.sources.microdata_areas import AreaCounts, Unlikeness, place_shares, unlikeness
@@ -185,6 +188,15 @@ def test_the_total_error_is_the_root_of_the_sum_of_both_parts(tmp_path: Path, pl
     assert total == pytest.approx(np.hypot(sampling, allocation), abs=2e-6)
 
 
+def test_the_columns_of_the_panel_take_errors_that_the_source_makes():
+    made = acs_pums._variables(SETTINGS)["places"]
+    columns = [variable for variable in catalog.variables().values() if variable.source == acs_pums.SOURCE]
+    assert {variable.observed for variable in columns} <= set(made)
+    errors = {variable.name: variable.std_error for variable in columns if variable.std_error}
+    assert errors == {"youth_neet_city_share": "youth_neet_sampling_se"}
+    assert set(errors.values()) <= set(made)
+
+
 def many_areas(count: int) -> list[dict[str, str]]:
     """Areas of 40 people with shares from 5 % to 60 %, replicates at random around the weight (seeded)."""
     generator = np.random.default_rng(5)
@@ -219,7 +231,7 @@ def one_city(held: list[float]) -> pd.DataFrame:
 
 def test_the_allocation_error_is_the_formula_worked_out_by_hand():
     # variance between areas 0.0025 = ratio 0.0025/0.16 at a state's share of 0.2
-    known = Unlikeness(share={"53": 0.2}, ratio={"53": 0.0025 / 0.16}, pooled=np.nan)
+    known = Unlikeness(share={"53": 0.2}, ratio={"53": 0.0025 / 0.16}, own={}, typical=0.02)
     found = place_shares(counts_of([0.2, 0.2]), crosswalk=one_city([1.0, 0.25]), unlike=known, part_spread=2.0)
     # weights 0.8 and 0.2; 0.2² · 2 · 0.0025 · 0.75² = 0.0001125
     assert found["allocation_se"][0] == pytest.approx(np.sqrt(0.0001125))
@@ -227,7 +239,7 @@ def test_the_allocation_error_is_the_formula_worked_out_by_hand():
 
 
 def test_a_city_of_whole_areas_has_no_allocation_error_even_where_nothing_tells_the_variance():
-    unknown = Unlikeness(share={"53": 0.2}, ratio={"53": np.nan}, pooled=np.nan)
+    unknown = Unlikeness(share={"53": np.nan}, ratio={"53": 0.02}, own={}, typical=0.02)
     inside = place_shares(counts_of([0.1, 0.3]), crosswalk=one_city([1.0, 1.0]), unlike=unknown, part_spread=2.0)
     across = place_shares(counts_of([0.1, 0.3]), crosswalk=one_city([1.0, 0.9]), unlike=unknown, part_spread=2.0)
     assert inside["allocation_se"][0] == 0
@@ -236,7 +248,7 @@ def test_a_city_of_whole_areas_has_no_allocation_error_even_where_nothing_tells_
 
 
 def test_the_smaller_the_citys_part_of_an_area_the_larger_the_allocation_error():
-    known = Unlikeness(share={"53": 0.2}, ratio={"53": 0.01}, pooled=np.nan)
+    known = Unlikeness(share={"53": 0.2}, ratio={"53": 0.01}, own={}, typical=0.02)
     errors = [
         place_shares(counts_of([0.2]), crosswalk=one_city([held]), unlike=known, part_spread=2.0)["allocation_se"][0]
         for held in (0.05, 0.3, 0.6, 0.9, 1.0)
@@ -246,50 +258,137 @@ def test_the_smaller_the_citys_part_of_an_area_the_larger_the_allocation_error()
 
 
 def test_the_variance_between_areas_is_the_sample_variance_where_nothing_is_sampling():
-    found = unlikeness(counts_of([0.1, 0.2, 0.3]), least_areas=3)
+    found = unlikeness(counts_of([0.1, 0.2, 0.3]), typical=0.02, spread=0.5)
     # equal records and no replicate variance: (0.1² + 0 + 0.1²)/2 = 0.01, over 0.2 · 0.8
-    assert found.variance("53") == pytest.approx(0.01)
-    assert found.ratio["53"] == pytest.approx(0.0625)
+    assert found.own["53"] == pytest.approx(0.0625)
 
 
-def test_a_state_of_few_areas_takes_the_pooled_ratio_and_a_group_without_one_that_of_all():
-    counts = counts_of([0.1, 0.3, 0.1, 0.3])
-    mixed = AreaCounts(
-        areas=("P1100001", "P1100002", "P5300001", "P5300002"),
-        part=counts.part, whole=counts.whole, sampled=counts.sampled,
-    )  # fmt: skip
-    assert unlikeness(mixed, least_areas=3).ratio["11"] == pytest.approx(0.02 / 0.16)
-    flat = unlikeness(counts_of([0.2, 0.2, 0.2]), least_areas=3, instead=0.03)
-    assert flat.ratio["53"] == 0.03
+def test_a_states_ratio_is_drawn_towards_the_typical_one_as_worked_out_by_hand():
+    found = unlikeness(counts_of([0.1, 0.2, 0.3]), typical=0.02, spread=0.5)
+    # three equal areas without sampling error: V = 2 R²/(3 - 1) = 0.0004; ω² = 0.0001; r = 0.0625
+    mean, deviation = (0.0001 * 0.0625 + 0.0004 * 0.02) / 0.0005, np.sqrt(0.0001 * 0.0004 / 0.0005)
+    assert found.ratio["53"] == pytest.approx(truncnorm.mean(-mean / deviation, np.inf, mean, deviation))
+    assert found.variance("53") == pytest.approx(0.16 * found.ratio["53"])
 
 
-def test_simulated_intervals_hold_the_truth_about_as_often_as_they_say_only_with_the_allocation_error():
-    """Simulated: 40 areas of two sides of equal spread and correlation 1/3, the city being 40 % of each."""
-    areas, records, held, worlds, hits = 40, 130, 0.4, 25, np.zeros(2)
+def test_no_states_ratio_is_zero_or_jumps_where_its_estimate_stops_being_positive():
+    # of 12 areas with one share each of the small differences here, the own estimate passes through 0
+    steps = [replicated([0.2 - step, 0.2 + step] * 6) for step in np.linspace(0, 0.08, 81)]
+    found = [unlikeness(counts, typical=0.02, spread=0.5) for counts in steps]
+    own, ratio = [each.own["53"] for each in found], [each.ratio["53"] for each in found]
+    assert min(own) < 0 < max(own)
+    assert min(ratio) > 0.003
+    assert np.all(np.diff(ratio) > -1e-6)
+    assert np.diff(ratio).max() < 0.0015
+
+
+def replicated(share: list[float]) -> AreaCounts:
+    """Areas of 100 records whose replicates have twice the variance of a simple random sample."""
+    counts = counts_of(share)
+    factors = np.where(np.arange(80) % 2, 1.0, -1.0) * np.sqrt(2 / 4)
+    part = counts.part.copy()
+    spread = np.sqrt(np.array(share) * (1 - np.array(share)) / 100)
+    part[:, 1:] += counts.whole[:, 1:] * spread[:, None] * factors
+    return AreaCounts(areas=counts.areas, part=part, whole=counts.whole, sampled=counts.sampled)
+
+
+def test_a_states_variance_is_the_same_alone_and_in_the_country_unless_the_country_is_asked():
+    one, other = counts_of([0.1, 0.3, 0.2]), counts_of([0.05, 0.35, 0.1])
+    country = AreaCounts(
+        areas=(*one.areas, *(area.replace("P53", "P11") for area in other.areas)),
+        part=np.vstack([one.part, other.part]),
+        whole=np.vstack([one.whole, other.whole]),
+        sampled=np.concatenate([one.sampled, other.sampled]),
+    )
+    alone = unlikeness(one, typical=0.02, spread=0.5).ratio["53"]
+    assert unlikeness(country, typical=0.02, spread=0.5).ratio["53"] == alone
+    asked = unlikeness(country, typical=0.02, spread=0.5, least_states=2)
+    # two degrees of freedom each: (0.01 + 0.0258333)/(0.16 + 0.138889)
+    assert asked.typical == pytest.approx((0.01 + 0.0258333) / (0.16 + 0.1388889), abs=1e-6)
+    assert asked.ratio["53"] > alone
+    assert unlikeness(country, typical=0.02, spread=0.5, least_states=3).ratio["53"] == alone
+
+
+def test_a_state_of_one_area_and_a_flat_country_take_the_typical_ratio():
+    assert unlikeness(counts_of([0.2]), typical=0.02, spread=0.5).ratio["53"] == 0.02
+    flat = unlikeness(replicated([0.2, 0.2]), typical=0.02, spread=0.5, least_states=1)
+    assert flat.own["53"] < 0
+    assert flat.typical == 0.02
+
+
+def test_a_city_across_the_areas_of_a_lone_small_state_has_an_error(tmp_path: Path, places: Places):
+    """Wholly alike areas, of which nothing can be told: the total error was missing without a word."""
+    generator = np.random.default_rng(3)
+    rows = []
+    for number, area in enumerate([*["00101"] * 60, *["00102"] * 60]):
+        moved = {f"PWGTP{r}": str(v) for r, v in zip(REPLICATES, generator.choice([30, 100, 170], 80), strict=True)}
+        rows.append(person(number, PUMA=area, **(NEET if number % 5 == 0 else {}), **moved))
+    state_file(tmp_path, rows)
+    raw = walk(tmp_path, [("P5300101", "5363000", 0.6, 0.5), ("P5300102", "5363000", 0.6, 0.5)])
+    cities = fetched(tmp_path, places, raw).observations["places"]
+    share = figure(cities, "5363000", "youth_neet_share")
+    assert share["flag"] == ""
+    assert share["std_error"] > figure(cities, "5363000", "youth_neet_sampling_se")["value"]
+    # two halves: 2 (1/2)² · 2 · τ² · 0.4², τ² near 0.0209 · 0.2 · 0.8
+    expected = np.sqrt(0.5 * 2 * SETTINGS["typical_unlikeness"] * 0.16 * 0.16)
+    assert figure(cities, "5363000", "youth_neet_allocation_se")["value"] == pytest.approx(expected, rel=0.3)
+
+
+def simulated(*, areas: int, spread: float, generator: np.random.Generator) -> tuple[AreaCounts, np.ndarray]:
+    """A state of areas of two sides of equal spread and correlation 1/3, 40 % and 60 %; the first sides' shares."""
+    records, held = 130, 0.4
     matrix = hadamard(64)[1:]
     turn = np.arange(areas * records) % 63
     factors = np.column_stack([np.ones(len(turn)), 1 + 2**-1.5 * (matrix[turn] - matrix[(turn + 1) % 63])])
     factors = factors.reshape(areas, records, -1)
-    city = pd.DataFrame({"place_id": [f"53{n:05d}" for n in range(areas)], "puma_share": held, "place_share": 1.0})
-    for world in range(worlds):
-        generator = np.random.default_rng([7, world])
-        common, own = generator.standard_normal((areas, 1)), generator.standard_normal((areas, 2))
-        sides = (0.2 + 0.06 * (np.sqrt(1 / 3) * common + np.sqrt(2 / 3) * own)).clip(0.01, 0.9)
-        inside = generator.random((areas, records)) < held
-        case = generator.random((areas, records)) < np.where(inside, sides[:, :1], sides[:, 1:])
-        counts = AreaCounts(
-            areas=tuple(f"P53{n:05d}" for n in range(areas)),
-            part=np.einsum("an,anr->ar", case, factors),
-            whole=factors.sum(axis=1),
-            sampled=np.full(areas, records),
-        )
-        unlike = unlikeness(counts, least_areas=10)
-        found = place_shares(counts, crosswalk=city.assign(puma_id=counts.areas), unlike=unlike, part_spread=2.0)
-        off = np.abs(found["value"].to_numpy() - sides[:, 0])
+    common, own = generator.standard_normal((areas, 1)), generator.standard_normal((areas, 2))
+    sides = (0.2 + spread * (np.sqrt(1 / 3) * common + np.sqrt(2 / 3) * own)).clip(0.01, 0.9)
+    inside = generator.random((areas, records)) < held
+    case = generator.random((areas, records)) < np.where(inside, sides[:, :1], sides[:, 1:])
+    counts = AreaCounts(
+        areas=tuple(f"P53{n:05d}" for n in range(areas)),
+        part=np.einsum("an,anr->ar", case, factors),
+        whole=factors.sum(axis=1),
+        sampled=np.full(areas, records),
+    )
+    return counts, sides[:, 0]
+
+
+def cities_of(counts: AreaCounts, unlike: Unlikeness) -> pd.DataFrame:
+    """Shares of cities that are 40 % of an area each."""
+    ids = [area[1:] for area in counts.areas]
+    links = pd.DataFrame({"puma_id": counts.areas, "place_id": ids, "puma_share": 0.4, "place_share": 1.0})
+    return place_shares(counts, crosswalk=links, unlike=unlike, part_spread=2.0)
+
+
+def test_simulated_intervals_hold_the_truth_about_as_often_as_they_say_only_with_the_allocation_error():
+    """Simulated: 40 areas, the city being 40 % of each."""
+    worlds, hits = 25, np.zeros(2)
+    for number in range(worlds):
+        counts, truth = simulated(areas=40, spread=0.06, generator=np.random.default_rng([7, number]))
+        found = cities_of(counts, unlikeness(counts, typical=0.0209, spread=0.52))
+        off = np.abs(found["value"].to_numpy() - truth)
         hits += [(off <= 1.96 * found[name].to_numpy()).mean() for name in ("sampling_se", "std_error")]
     alone, both = hits / worlds
     assert alone < 0.85
     assert 0.92 < both < 0.98
+
+
+def test_simulated_intervals_of_small_states_hold_where_their_own_variance_came_out_too_small():
+    """Simulated: 80 states of 10 areas; the fifth of them whose own estimate is smallest, but positive."""
+    states = []
+    for number in range(80):
+        counts, truth = simulated(areas=10, spread=0.06, generator=np.random.default_rng([8, number]))
+        drawn = unlikeness(counts, typical=0.0209, spread=0.52)
+        believed = dataclasses.replace(drawn, ratio=drawn.own)
+        if drawn.own["53"] > 0:
+            tables = [cities_of(counts, unlike) for unlike in (believed, drawn)]
+            held = [(np.abs(table["value"] - truth) <= 1.96 * table["std_error"]).mean() for table in tables]
+            states.append((drawn.own["53"], *held))
+    worst = np.array(sorted(states)[: len(states) // 5])
+    _, as_estimated, as_drawn = worst.mean(axis=0)
+    assert as_estimated < 0.9
+    assert as_drawn > 0.92
 
 
 # --- flags -------------------------------------------------------------------------------------------------
@@ -349,7 +448,7 @@ def test_a_city_of_which_an_area_is_missing_has_no_share_and_the_area_is_listed(
 
 
 def test_the_crosswalk_is_that_of_the_decade_in_which_the_areas_were_drawn(tmp_path: Path, places: Places):
-    rows = [row | {"SERIALNO": row["SERIALNO"].replace("2022", "2021", 1)} for row in two_areas()]
+    rows = [row | {"SERIALNO": row["SERIALNO"].replace("2022", "2021", 1), "ADJINC": "1029928"} for row in two_areas()]
     zipped(tmp_path / "2021_csv_pwa.zip", {"psam_p53.csv": csv_text(rows)})
     state_file(tmp_path, two_areas())
     walk(tmp_path, [("P5300101", "5363000", 1.0, 1.0), ("P5300102", "5367000", 1.0, 1.0)], decade=2010)
@@ -388,8 +487,27 @@ def test_small_letters_another_state_column_extra_columns_quotes_and_marks_chang
     assert same_sums(plain, youth(tmp_path / "other.csv.gz"))
 
 
+def undated(factor: str) -> list[dict[str, str]]:
+    """`two_areas` with serial numbers that say no year, and this ADJINC."""
+    return [row | {"SERIALNO": row["SERIALNO"][-9:].replace("HU", "00"), "ADJINC": factor} for row in two_areas()]
+
+
+def test_a_file_that_says_no_year_is_told_by_its_income_factor(tmp_path: Path):
+    path = zipped(tmp_path / "old.zip", {"psam_p53.csv": csv_text(undated("1007588"))})
+    assert youth(path, year=2016).of("neet")[0, 0] == 100
+    text = faults_of(path, year=2015)
+    assert "ADJINC holds 1007588, the factor of 2016; 2015 was expected, whose factor is 1001264" in text
+    # a year whose factor is not known here is checked against those that are
+    assert "the factor of 2016; 2024 was expected" in faults_of(path, year=2024)
+    odd = zipped(tmp_path / "odd.zip", {"psam_p53.csv": csv_text(undated("1234567"))})
+    assert "ADJINC holds 1234567; 2016 was expected, whose factor is 1007588" in faults_of(odd, year=2016)
+    assert youth(odd, year=2024).of("neet")[0, 0] == 100
+    without = zipped(tmp_path / "without.zip", {"psam_p53.csv": csv_text(undated("1007588"), drop=("ADJINC",))})
+    assert youth(without, year=2015).of("neet")[0, 0] == 100
+
+
 def test_files_before_2017_have_names_with_the_year_and_short_serial_numbers(tmp_path: Path):
-    rows = [row | {"SERIALNO": row["SERIALNO"][-9:].replace("HU", "00")} for row in two_areas()]
+    rows = undated("1007588")
     path = zipped(tmp_path / "old.zip", {"ss16pwa.csv": csv_text(rows, names={"PWGTP1": "pwgtp1"})})
     assert youth(path, year=2016).of("neet")[0, 0] == 100
     assert "is of 2016 by its name; 2015 was expected" in faults_of(path, year=2015)

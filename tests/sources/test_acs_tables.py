@@ -6,6 +6,7 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -636,6 +637,31 @@ def test_only_figures_of_the_same_meaning_share_a_name_with_shipped_ones() -> No
     columns = tomllib.loads((raw.CATALOG / "variables.toml").read_text(encoding="utf-8"))
     shipped = {name for name, entry in columns.items() if entry["source"] not in SETTINGS}
     assert set(definitions().variables) & shipped == {"broadband_share", "median_income_usd", "hispanic_share"}
+
+
+def test_a_figure_says_its_formula_in_words_and_other_lines_make_other_words() -> None:
+    known = definitions().variables
+    rent = known["rent_burden_share"]
+    text = rent.measured("one_year")
+    assert text == f"{rent.label}: B25070, lines 7 to 10 over line 1 less line 11, ACS 1-year"
+    owners = known["owner_cost_burden_share"].measured("five_year")
+    assert owners.endswith("B25091, lines 8 to 11 and 19 to 22 over line 1 less lines 12 and 23, ACS 5-year")
+    assert known["median_income_usd"].measured("one_year").endswith("B19013, line 1, ACS 1-year")
+    changes = ({"numerator": (7, 8)}, {"excluded": ()}, {"group": "B25071"}, {"denominator": (2,)}, {"label": "x"})
+    assert len({text, *(replace(rent, **change).measured("one_year") for change in changes)}) == 6
+
+
+def test_shipped_figures_of_the_same_lines_have_the_same_words_as_fetched_ones() -> None:
+    sources = raw.load_sources()
+    made = {**acs_one_year.measured(), **acs_five_year.measured()}
+    shipped = {
+        name: text
+        for source in ("acs_broadband", "acs_income", "acs_demographics")
+        for table in sources[source]["tables"].values()
+        for name, text in table.get("definitions", {}).items()
+    }
+    assert set(shipped) == {"broadband_share", "broadband_5y_share", "median_income_usd", "hispanic_share"}
+    assert shipped == {name: made[name] for name in shipped}
 
 
 def test_a_number_of_thousands_of_digits_is_a_clear_error(tmp_path: Path, scope: Scope) -> None:

@@ -45,7 +45,7 @@ from tests.sources.test_fbi_offenses import CITIES, sheet
 from tests.sources.test_fbi_offenses import put as put_table
 from tests.sources.test_gazetteer_files import COUNTIES, COUNTY_HEAD, PLACE_HEAD, PLACES
 from wwc_research.errors import DataError, InputError, WwcError
-from wwc_research.sources import bls_laus, raw, vintages
+from wwc_research.sources import acs_definitions, acs_tables, bls_laus, raw, vintages
 from wwc_research.sources import fetch as fetching
 from wwc_research.sources.download import Client
 from wwc_research.sources.fetch import FETCHED, SAVED_BY_HAND, Fetched, FetchError, fetch, request
@@ -484,6 +484,63 @@ def test_a_disk_that_fills_up_amid_a_fetch_is_told_with_the_folder_and_the_way_o
     assert vintages.vintage_names(data_dir / "fetched", source="epa_aqi") == []
 
 
+def test_a_vintage_that_cannot_be_put_in_its_place_is_told_with_the_way_on(server, get, data_dir, monkeypatch):
+    server.serve(aqi_path(2023), aqi_zip(2023))
+
+    def refused(self: Path, target: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refused)
+        with pytest.raises(FetchError, match=r"late: cannot be written or read: Permission denied") as caught:
+            get(years=[2023], vintage="late")
+    assert "--vintage late goes on from there" in str(caught.value)
+    assert vintages.vintage_names(data_dir / "fetched", source="epa_aqi") == []
+    (data_dir / "saved").mkdir()
+    (data_dir / "saved" / "annual_aqi_by_county_2023.zip").write_bytes(aqi_zip(2023))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refused)
+        with pytest.raises(FetchError, match=r"(?s)Permission denied.*No vintage was made"):
+            hand_in(data_dir, data_dir / "saved", years=[2023], vintage="by-hand")
+    assert list(vintages.list_staged(data_dir / "fetched", source="epa_aqi")) == ["late"]
+    found = get(years=[2023], vintage="late")
+    assert (found.is_new, found.files_sent) == (True, 0)
+
+
+def test_a_variable_without_a_definition_is_a_fault_of_the_catalog(server, get, monkeypatch, catalog):
+    other = deepcopy(catalog)
+    texts = other["epa_aqi"]["fetch"]["tables"]["counties"]["definitions"]
+    del texts["aqi_days_count"], texts["aqi_good_share"]
+    monkeypatch.setattr(raw, "load_sources", lambda: other)
+    server.serve(aqi_path(2023), aqi_zip(2023))
+    told = r"\[epa_aqi.fetch.tables.counties.definitions\].*not say what aqi_days_count and aqi_good_share measure"
+    with pytest.raises(FetchError, match=told):
+        get(years=[2023], vintage="a")
+    texts["*"] = "all others"
+    made = get(years=[2023], vintage="a").vintage
+    assert {name for name, text in made.definitions["counties"].items() if text == "all others"} == {
+        "aqi_days_count", "aqi_good_share",
+    }  # fmt: skip
+    assert not get(years=[2023]).is_new
+    texts["*"] = "all others, measured anew"
+    assert get(years=[2023]).is_new
+
+
+def test_another_formula_of_a_survey_figure_makes_a_vintage_though_the_files_are_the_same(server, get, monkeypatch):
+    for remote in request("acs_one_year", years=[2022], geographies=["place"]).remotes:
+        server.serve(urlsplit(remote.url).path, acs_file(remote))
+    before = get("acs_one_year", years=[2022], geographies=["place"], vintage="before").vintage
+    assert "B25070, lines 7 to 10 over line 1 less line 11" in before.definitions["places"]["rent_burden_share"]
+    assert not get("acs_one_year", years=[2022], geographies=["place"]).is_new
+    known = acs_definitions.definitions()
+    wider = replace(known.variables["rent_burden_share"], excluded=())
+    other = replace(known, variables={**known.variables, "rent_burden_share": wider})
+    monkeypatch.setattr(acs_tables, "definitions", lambda: other)
+    found = get("acs_one_year", years=[2022], geographies=["place"])
+    assert found.is_new
+    assert found.vintage.definitions["places"]["rent_burden_share"].endswith("lines 7 to 10 over line 1, ACS 1-year")
+
+
 def test_a_table_the_catalog_does_not_declare_is_a_fault_of_the_reader(server, get, monkeypatch, catalog):
     other = deepcopy(catalog)
     other["epa_aqi"]["fetch"]["tables"] = {}
@@ -576,6 +633,15 @@ def test_every_other_publishers_files_become_a_vintage(server, get, monkeypatch,
         server.serve(urlsplit(remote.url).path, content(remote))
     vintage = get(source, years=years, geographies=geographies, vintage="first").vintage
     vintages.verify(vintage)
+    observed = [item for item in vintage.tables if item.kind == "observations"]
+    for item in observed:
+        long = raw.to_long(raw.read_table(vintage.folder, item.name), source=source, vintage="first")
+        texts = vintage.definitions[item.name.partition("/")[2]]
+        assert set(long["variable"]) <= set(texts)
+        assert all(" " in text for text in texts.values())
+    assert ("*" in str(vintage.definitions)) is False
+    again = get(source, years=years, geographies=geographies)
+    assert not again.is_new
     frame = raw.read_table(vintage.folder, f"{source}/{table}")
     row = frame[(frame["place_id"] == place) & (frame["year"] == year)]
     assert row[variable].tolist() == [pytest.approx(value, abs=1e-6)]

@@ -38,9 +38,23 @@ def row(found: Revisions, variable: str, year: int) -> pd.Series:
     return rows.iloc[0]
 
 
+@pytest.fixture(scope="session")
+def shipped_dir(raw_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the shipped tables alone, whatever was fetched into the project's own."""
+    folder = tmp_path_factory.mktemp("shipped")
+    (folder / "raw").symlink_to(raw_dir)
+    return folder
+
+
+@pytest.fixture
+def data_dir(raw_dir: Path, tmp_path: Path) -> Path:
+    (tmp_path / "raw").symlink_to(raw_dir, target_is_directory=True)
+    return tmp_path
+
+
 @pytest.fixture(scope="module")
-def air(raw_dir: Path) -> Revisions:
-    return diff("epa_aqi@2022", "epa_aqi@2026", data_dir=raw_dir.parent)
+def air(shipped_dir: Path) -> Revisions:
+    return diff("epa_aqi@2022", "epa_aqi@2026", data_dir=shipped_dir)
 
 
 # --- EPA's re-scoring of May 2024 ------------------------------------------------------------------------
@@ -121,8 +135,8 @@ def test_the_table_comes_as_csv_text_that_reads_back(air: Revisions) -> None:
     assert back["mean_revision"].to_numpy() == pytest.approx(air.frame["mean_revision"].to_numpy(), nan_ok=True)
 
 
-def test_population_estimates_are_revised_and_not_rescored(raw_dir: Path) -> None:
-    found = diff("census_population@pep2019", "census_population@yearly", data_dir=raw_dir.parent)
+def test_population_estimates_are_revised_and_not_rescored(shipped_dir: Path) -> None:
+    found = diff("census_population@pep2019", "census_population@yearly", data_dir=shipped_dir)
     assert found.rescored == ()
     assert row(found, "population_count", 2019)["judgement"] == "unchanged"
     assert row(found, "population_count", 2018)["largest_place_id"] == "0644000"
@@ -221,29 +235,29 @@ def test_a_figure_that_occurs_twice_is_refused() -> None:
         revisions(old, pd.concat([old, old.iloc[[1]]]), new_name="new")
 
 
-def test_vintages_without_a_series_in_common_are_refused(raw_dir: Path) -> None:
+def test_vintages_without_a_series_in_common_are_refused(shipped_dir: Path) -> None:
     with pytest.raises(InputError, match=r"no variable and year in common.*aqi_days_count.*unemployment_share"):
-        diff("epa_aqi@2022", "bls_laus@2021-2024", data_dir=raw_dir.parent)
+        diff("epa_aqi@2022", "bls_laus@2021-2024", data_dir=shipped_dir)
     with pytest.raises(InputError, match="no variable and year in common"):
         revisions(long([0.1], year=2018), long([0.1], year=2019))
 
 
 @pytest.mark.parametrize("name", ["epa_aqi@2021", "epa_aqi"])
-def test_an_unknown_vintage_is_refused_with_those_of_its_source(name: str, raw_dir: Path) -> None:
+def test_an_unknown_vintage_is_refused_with_those_of_its_source(name: str, shipped_dir: Path) -> None:
     with pytest.raises(InputError, match=r"SOURCE@VINTAGE; vintages of epa_aqi: epa_aqi@2022 and epa_aqi@2026$"):
-        find_vintage(name, data_dir=raw_dir.parent)
+        find_vintage(name, data_dir=shipped_dir)
 
 
-def test_an_unknown_source_is_refused_with_all_there_is(raw_dir: Path) -> None:
+def test_an_unknown_source_is_refused_with_all_there_is(shipped_dir: Path) -> None:
     with pytest.raises(InputError, match=r"acs_broadband@acs1.*youth_neet_puma@acs1"):
-        find_vintage("moon@1", data_dir=raw_dir.parent)
+        find_vintage("moon@1", data_dir=shipped_dir)
 
 
-def test_the_same_vintage_twice_or_an_unknown_variable_is_refused(raw_dir: Path) -> None:
+def test_the_same_vintage_twice_or_an_unknown_variable_is_refused(shipped_dir: Path) -> None:
     with pytest.raises(InputError, match="are the same vintage"):
-        diff("epa_aqi@2022", "epa_aqi@2022", data_dir=raw_dir.parent)
+        diff("epa_aqi@2022", "epa_aqi@2022", data_dir=shipped_dir)
     with pytest.raises(InputError, match="holds no variable ozone; it holds aqi_days_count"):
-        diff("epa_aqi@2022", "epa_aqi@2026", data_dir=raw_dir.parent, variables=["ozone"])
+        diff("epa_aqi@2022", "epa_aqi@2026", data_dir=shipped_dir, variables=["ozone"])
 
 
 # --- fetched vintages ------------------------------------------------------------------------------------
@@ -265,16 +279,10 @@ def fetched(data_dir: Path, frame: pd.DataFrame, *, name: str, day: str, definit
     vintages.write_manifest(folder, tables=[table], definitions={"counties": definitions})
 
 
-@pytest.fixture
-def data_dir(raw_dir: Path, tmp_path: Path) -> Path:
-    (tmp_path / "raw").symlink_to(raw_dir, target_is_directory=True)
-    return tmp_path
-
-
 def test_fetched_vintages_are_compared_by_name_with_shipped_ones_and_each_other(data_dir: Path, uncorrected) -> None:
     shipped = uncorrected[(uncorrected["source"] == "epa_aqi") & (uncorrected["vintage"] == "2026")]
     shipped = shipped[shipped["year"] == 2019]
-    text = {"aqi_good_share": "share of days with an index of 50 or less, breakpoints of May 2024"}
+    text = raw.load_sources()["epa_aqi"]["tables"]["vintage_2026"]["definitions"]
     fetched(data_dir, shipped, name="later", day="2026-12-01", definitions=text)
     fetched(data_dir, shipped, name="2026-11-23", day="2026-11-23", definitions=text)
     names = [item.name for item in held_vintages(data_dir) if item.source == "epa_aqi"]

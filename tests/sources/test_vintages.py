@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -219,6 +220,80 @@ def test_a_damaged_list_is_named_with_the_way_out(tmp_path, file, damage, said):
         assert file in str(refused.value)
         if "fields" not in said:
             assert "Remove the folder" in str(refused.value)
+
+
+@pytest.mark.parametrize("file", ["manifest.toml", "downloads.toml"])
+def test_an_edited_manifest_is_noticed_and_so_is_a_hash_that_was_taken_out(tmp_path, file):
+    made = published(tmp_path)
+    path, text = made.folder / file, (made.folder / file).read_text()
+    kept = [line for line in text.replace("50 or less", "100 or less").split("\n") if "manifest_sha256" not in line]
+    path.write_text("\n".join(kept))
+    for read in (
+        lambda: vintages.verify(made),
+        lambda: vintages.load_vintage(tmp_path, source="epa_aqi", name=made.name),
+        lambda: vintages.list_vintages(tmp_path),
+    ):
+        with pytest.raises(DataError, match=r"has changed since it was fetched|holds no manifest_sha256") as refused:
+            read()
+        assert f"Remove the folder {made.folder} and fetch again" in str(refused.value)
+
+
+def test_a_manifest_that_is_written_again_has_one_hash_whatever_a_server_said(tmp_path):
+    with vintages.stage(tmp_path, source="epa_aqi", name="a") as staged:
+        filled(staged)
+        downloads = [replace(DOWNLOAD, etag="a\u2028b\x85c")]
+        vintages.write_downloads(staged, source="epa_aqi", downloads=downloads, years=[2023], geographies=["county"])
+        for _ in range(2):
+            vintages.write_manifest(staged, tables=[], definitions={"counties": {"x": "y"}})
+        content = tomllib.loads((staged / "downloads.toml").read_bytes().decode())
+        assert content["files"][0]["etag"] == "a\u2028b\x85c"
+        assert (content["source"], content["years"]) == ("epa_aqi", [2023])
+        assert content["manifest_sha256"] == vintages.sha256_of(staged / "manifest.toml")
+
+
+def test_a_download_of_no_bytes_yet_is_listed_and_can_be_discarded(tmp_path):
+    with vintages.stage(tmp_path, source="epa_aqi", name="half") as staged:
+        (staged / "files" / f"{NAME}.part").touch()
+    assert vintages.list_staged(tmp_path, source="epa_aqi") == {"half": 0}
+    vintages.discard(tmp_path, source="epa_aqi", name="half")
+    assert not (tmp_path / ".staging").exists()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_folder_that_another_process_removes_before_the_lock_is_made_again(tmp_path, monkeypatch, times):
+    real, lost = Path.open, []
+
+    def raced(self, *given, **options):
+        if self.name == "a.lock" and len(lost) < times:
+            lost.append(self)
+            self.parent.rmdir()
+            self.parent.parent.rmdir()
+        return real(self, *given, **options)
+
+    monkeypatch.setattr(Path, "open", raced)
+    with vintages.stage(tmp_path, source="epa_aqi", name="a") as staged:
+        assert (staged / "files").is_dir()
+    assert len(lost) == times
+
+
+def test_what_another_process_discards_first_is_nothing_to_discard(tmp_path, monkeypatch):
+    with vintages.stage(tmp_path, source="epa_aqi", name="a") as staged:
+        filled(staged)
+    real = vintages._locked
+    monkeypatch.setattr(vintages, "_locked", lambda path, *, what: (shutil.rmtree(staged), real(path, what=what))[1])
+    assert vintages.discard(tmp_path, source="epa_aqi", name="a") == 0
+
+
+def test_a_vintage_that_is_there_is_not_said_to_have_failed(tmp_path, monkeypatch):
+    real = vintages._sync
+
+    def failing(path):
+        if path.name == "epa_aqi":
+            raise OSError(5, "Input/output error", str(path))
+        real(path)
+
+    monkeypatch.setattr(vintages, "_sync", failing)
+    assert published(tmp_path, "a").folder.is_dir()
 
 
 @pytest.mark.parametrize("change", ["name = '../up.zip'", "name = 3", "bytes = 'many'", "bytes = true"])

@@ -120,6 +120,7 @@ class Variable:
     unit: str
     geography: Literal["place", "county", "puma"]
     variable: str = ""
+    std_error: str = ""
     vintages: tuple[str, ...] = ()
     refused_flags: tuple[str, ...] = ()
     shipped: bool = True

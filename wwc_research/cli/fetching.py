@@ -270,9 +270,10 @@ def _discard(source: str, fetched_dir: Path, vintage: str | None) -> None:
 
     if source not in fetch.FETCHED:
         raise InputError(f"'{source}' cannot be fetched; there are {listed(fetch.FETCHED, limit=40)}")
-    names = [vintage] if vintage else list(vintages.list_staged(fetched_dir, source=source))
+    staged = vintages.list_staged(fetched_dir, source=source)
+    names = [vintage] if vintage else list(staged)
     freed = sum(vintages.discard(fetched_dir, source=source, name=name) for name in names)
-    if freed:
+    if any(name in staged for name in names):
         typer.echo(f"{source}: {_megabytes(freed)} of unfinished downloads removed. Vintages stay as they are.")
     else:
         typer.echo(f"{source}: no unfinished download lies here.")

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from wwc_research import __version__, catalog, inference
+from wwc_research import catalog, inference
 from wwc_research.catalog import Analysis, Headline, Plan, Treatment
 from wwc_research.design.baseline import cross_section
 from wwc_research.design.design import Design
@@ -33,13 +33,13 @@ from wwc_research.evidence.calibration import PageLots, card
 from wwc_research.evidence.calibration_draws import Chunk
 from wwc_research.evidence.evidence import Check, Evidence
 from wwc_research.evidence.placebos import placebos
+from wwc_research.evidence.provenance import provenance
 from wwc_research.evidence.randomisation import Lottery, draw_lots
 from wwc_research.evidence.sensitivity import Finding, sensitivity
 from wwc_research.evidence.specifications import centred
 from wwc_research.evidence.variations import variations
 from wwc_research.messages import Message, message, said
 from wwc_research.panel.panel import Panel
-from wwc_research.sources import raw
 
 Floats = npt.NDArray[np.float64]
 
@@ -136,7 +136,7 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan, prepared
         method_cards=_method_cards(
             [found.estimate, *others.found.values()], with_synthetic=design.analysis.synthetic_controls
         ),
-        provenance=_provenance(panel, plan, design=design),
+        provenance=provenance(panel, plan, design=design),
         own={
             kind: dataclasses.asdict(entry)
             for kind, entry in (("outcome", design.outcome), ("treatment", design.treatment))
@@ -622,58 +622,3 @@ def _method_cards(found: Sequence[Estimate], *, with_synthetic: bool) -> dict[st
     if matched_difference.NAME in names:
         cards[matched_difference.NAME] = inspect.cleandoc(matched_difference.__doc__ or "")
     return cards
-
-
-def _provenance(panel: Panel, plan: Plan, *, design: Design) -> dict[str, Any]:
-    """Sources of the outcome, the treatment and the covariates, with vintages and licences, and all hashes."""
-    used = {design.treatment.table.split("/")[0]}
-    columns = [design.outcome.variable]
-    for name in (*design.analysis.covariates, *design.analysis.cross_section_covariates):
-        columns += catalog.covariates()[name].variables
-    chosen: dict[str, set[str]] = {}
-    for column in columns:
-        if column in plan.figures:
-            for item in panel.column(column).served:
-                chosen.setdefault(item.source, set()).add(item.vintage)
-        else:
-            used.add(design.outcome.source if column == design.outcome.variable else panel.column(column).source)
-    if design.analysis.cross_section_year is not None:
-        used.add("youth_neet_puma")
-    entries = raw.load_sources()
-    return {
-        "sources": [
-            _origin(entries[name], is_shipped=name in used, chosen=chosen.get(name, ()))
-            if name in entries
-            else _own_origin(name, panel=panel)
-            for name in sorted({*used, *chosen})
-        ],
-        "plan_title": plan.title,
-        "plan_written": plan.written,
-        "plan_sha256": plan.sha256,
-        "data_sha256": panel.data_hash,
-        "version": __version__,
-        "seed": plan.seed,
-    }
-
-
-def _own_origin(file: str, *, panel: Panel) -> dict[str, str]:
-    """A researcher's own file, by its name and the hash that its column of the panel carries."""
-    vintages = {vintage for column in panel.columns if column.source == file for vintage in column.vintages}
-    return {
-        "series": file,
-        "publisher": message("a file of the researcher's own"),
-        "vintage": ", ".join(sorted(vintages)),
-        "licence": message("not stated"),
-    }
-
-
-def _origin(source: dict[str, Any], *, is_shipped: bool, chosen: Iterable[str]) -> dict[str, str]:
-    """A source with the vintages that ship, where these are used, and those that the plan chose."""
-    shipped = (str(table["vintage"]) for table in source.get("tables", {}).values() if is_shipped)
-    vintages = sorted({*shipped, *chosen})
-    return {
-        "series": source["title"],
-        "publisher": source["publisher"],
-        "vintage": ", ".join(vintages),
-        "licence": source["licence"],
-    }

@@ -6,6 +6,7 @@ In: data/raw, and the fetched vintages that a plan names. Out: a `Panel` of ever
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from importlib import resources
@@ -141,7 +142,7 @@ def _grid(universe: pd.DataFrame, *, counties: pd.DataFrame, years: range) -> pd
 def _preferred(observations: pd.DataFrame, variable: Variable, *, vintages: Sequence[Vintage]) -> pd.DataFrame:
     """Observations of one variable with one row a place and year, the preferred vintage first."""
     ranked = pd.concat(
-        [rows_of(observations, vintage, variable).assign(rank=at) for at, vintage in enumerate(vintages)]
+        [_with_errors(observations, variable, vintage).assign(rank=at) for at, vintage in enumerate(vintages)]
     )
     twice = ranked.duplicated(["place_id", "year", "rank"])
     if twice.any():
@@ -154,6 +155,24 @@ def _preferred(observations: pd.DataFrame, variable: Variable, *, vintages: Sequ
     # a vintage comes before another only where it has the figure: a row that says why there is none does not hide one
     order = ranked.assign(empty=ranked["value"].isna()).sort_values(["empty", "rank"], kind="stable")
     return order.drop_duplicates(["place_id", "year"])
+
+
+def _with_errors(observations: pd.DataFrame, variable: Variable, vintage: Vintage) -> pd.DataFrame:
+    """A vintage's figures for a column, with the standard errors beside them or those of `variable.std_error`."""
+    rows = rows_of(observations, vintage, variable)
+    if not variable.std_error:
+        return rows
+    errors = rows_of(observations, vintage, dataclasses.replace(variable, variable=variable.std_error))
+    if errors.empty:
+        raise DataError(
+            f"{variable.name}: {vintage} holds no {variable.std_error}, which is the standard error of the column; "
+            "fetch it again"
+        )
+    named = errors[["place_id", "year", "value"]].rename(columns={"value": "named"})
+    # 0 is a sample without variation, not certainty
+    joined = rows.merge(named, on=["place_id", "year"], how="left")
+    known = joined.pop("named")
+    return joined.assign(std_error=known.where((known > 0) & joined["value"].notna()))
 
 
 def _served(

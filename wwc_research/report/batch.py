@@ -193,6 +193,7 @@ def _city_pages(batch: Batch, answers: Answers) -> list[PageWork]:
             found=answers.found,
             folder=folder,
             root=batch.root,
+            plan=batch.plan,
             links={question: question_pages(batch, question) for question in batch.questions},
         ),
     )

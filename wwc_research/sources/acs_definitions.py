@@ -6,7 +6,7 @@ In: the package's own TOML file. Out: frozen definitions by name; a wrong entry 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from wwc_research.sources.observations import FLAG_WORDS
 
 Product = Literal["one_year", "five_year"]
 FILE: Final = Path(__file__).parents[1] / "catalog" / "acs_tables.toml"
+_WORDS: Final[Mapping[Product, str]] = {"one_year": "ACS 1-year", "five_year": "ACS 5-year"}
 _CODES: Final = ("estimate_codes", "estimate_signs", "margin_codes", "margin_signs")
 
 
@@ -75,6 +76,15 @@ class Definition:
         """Name in the observations: `broadband_share`, or `broadband_5y_share` for a 5-year figure."""
         stem, _, unit = self.name.rpartition("_")
         return self.name if product == "one_year" else f"{stem}_5y_{unit}"
+
+    def measured(self, product: Product) -> str:
+        """What the figure is made of, in words: only figures of the same text are of one series."""
+        lines = _in_words((self.line,) if self.is_median else self.numerator)
+        if not self.is_median:
+            lines += f" over {_in_words(self.denominator)}"
+        if self.excluded:
+            lines += f" less {_in_words(self.excluded)}"
+        return f"{self.label}: {self.group}, {lines}, {_WORDS[product]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +155,22 @@ def _entry(kind: type[Any], name: str, entry: Mapping[str, Any], faults: Faults)
     except TypeError as error:
         faults.add(f"{name}: {str(error).removeprefix(f'{kind.__name__}.__init__() ')}")
         return None
+
+
+def _in_words(lines: Sequence[int]) -> str:
+    """`lines 7 to 10`, `lines 8 to 11 and 19 to 22`, `line 1`."""
+    runs: list[list[int]] = []
+    for line in sorted(lines):
+        if runs and line == runs[-1][-1] + 1:
+            runs[-1].append(line)
+        else:
+            runs.append([line])
+    shown: list[str] = []
+    for run in runs:
+        shown += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else [str(line) for line in run]
+    # joined here and not by `listed`, whose words follow the language of the report: these are compared
+    head = f"{', '.join(shown[:-1])} and " if len(shown) > 1 else ""
+    return f"{'line' if len(lines) == 1 else 'lines'} {head}{shown[-1]}"
 
 
 def _frozen(value: Any) -> Any:

@@ -23,3 +23,8 @@ def remotes(*, years: Sequence[int], geographies: Sequence[str], settings: Mappi
 def read_fetched(files_dir: Path, *, scope: Scope, vintage: str, settings: Mapping[str, Any], raw_dir: Path) -> Reading:
     """The figures that the fetched 1-year files hold; see `acs_tables.read_fetched`. `raw_dir` is not looked at."""
     return acs_tables.read_fetched("one_year", files_dir, scope=scope, vintage=vintage, settings=settings)
+
+
+def measured() -> dict[str, str]:
+    """What each 1-year figure measures, as `catalog/acs_tables.toml` defines it; see `acs_tables.measured`."""
+    return acs_tables.measured("one_year")

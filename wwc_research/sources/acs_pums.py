@@ -100,7 +100,10 @@ def read_fetched(files_dir: Path, *, scope: Scope, vintage: str, settings: Mappi
         `youth_<group>_sample_count`. `places` has beside each share (name without `_share`) `…_sampling_se` and
         `…_allocation_se`, of which its `std_error` is the root of the sum of squares, in observations and not in a
         table apart so that a panel can carry them: a change within a decade has the sampling part alone
-        (`place_shares`); and `youth_own_people_share`. Counts carry the sampling error only.
+        (`place_shares`); and `youth_own_people_share`. Counts carry the sampling error only. How unlike the areas of
+        a state are is told by its own files and by what was measured on those of 2021, so that `youth_neet_share` of
+        a city has the same error whether its state was fetched alone or with the country; shares of groups and of
+        those at work take what is typical from the files, if they hold `least_states` states.
 
         Flags: `few_sampled` (fewer than `least_sampled` records: the share is missing), `no_cases` (a share of 0 or
         1 in the sample: no error can be stated), `allocated` (own people below `least_own_share`: mostly other
@@ -109,7 +112,7 @@ def read_fetched(files_dir: Path, *, scope: Scope, vintage: str, settings: Mappi
     Raises
     ------
     DataError
-        With every fault of a year's files; see `tally`.
+        With every fault of a year's files, an ADJINC of another year among them; see `tally`.
     """
     rules = scope.settings
     found = _files(Path(files_dir))
@@ -146,7 +149,10 @@ def youth_tally(paths: Sequence[Path], *, year: int | None, settings: Mapping[st
             if not group or measure in settings["measures_by_group"]:
                 subsets[f"{group} {measure}".strip()] = {**_conditions_met(belongs, condition), **condition}
     codes = {name: (int(low), int(high)) for name, (low, high) in settings["codes"].items()}
-    return tally(paths, subsets=subsets, universe=settings["universe"], codes=codes, year=year, **options)
+    factors = {int(known): int(factor) for known, factor in settings["income_factors"].items()}
+    return tally(
+        paths, subsets=subsets, universe=settings["universe"], codes=codes, year=year, factors=factors, **options
+    )
 
 
 def _conditions_met(belongs: Condition, condition: Condition) -> Condition:
@@ -253,15 +259,18 @@ def _place_rows(
     links = crosswalk[crosswalk["puma_id"].str[1:3].isin(states)]
     missing = _missing_areas(links, counted, where=where)
     columns: dict[str, Any] = {}
-    pooled = np.nan
     for name, (part, whole) in _shares_asked(settings).items():
         counts = AreaCounts(
             areas=counted.areas, part=counted.of(part), whole=counted.of(whole), sampled=counted.sampled_of(whole)
         )
-        everybody = whole == _EVERYBODY
-        unlike = unlikeness(counts, least_areas=settings["least_areas"], instead=np.nan if everybody else pooled)
-        if part == "neet":
-            pooled = unlike.pooled
+        # Measured once for this share, so that a city's error does not hang on which other states were fetched.
+        measured = (part, whole) == ("neet", _EVERYBODY)
+        unlike = unlikeness(
+            counts,
+            typical=float(settings["typical_unlikeness"]),
+            spread=float(settings["unlikeness_spread"]),
+            least_states=None if measured else int(settings["least_states"]),
+        )
         columns |= _city_columns(name, counts, links, unlike, settings)
         if whole != _EVERYBODY:
             columns[f"youth_{whole}_sample_count"] = columns.pop("sampled")

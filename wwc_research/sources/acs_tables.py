@@ -187,6 +187,11 @@ def _api_remotes(product: Product, year: int, geography: str, settings: Mapping[
             )
 
 
+def measured(product: Product) -> dict[str, str]:
+    """What every figure of the product measures, by its name in the observations: of whatever kind of area."""
+    return {entry.variable(product): entry.measured(product) for entry in definitions().variables.values()}
+
+
 # --- what was got ----------------------------------------------------------------------------------------
 
 

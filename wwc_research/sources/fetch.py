@@ -37,7 +37,7 @@ from wwc_research.sources.handed_in import HANDED_IN, HandedIn
 from wwc_research.sources.observations import Reading, validate
 from wwc_research.sources.places import STATE_CODE, Places, Scope
 from wwc_research.sources.retrieval import Fetchable, Remote
-from wwc_research.sources.tables import Table, csv_bytes, to_wide
+from wwc_research.sources.tables import DOWNLOADS, Table, csv_bytes, to_wide
 from wwc_research.sources.vintages import FILES, Vintage
 
 # Adding a source that can be fetched adds a line, and a `[<source>.fetch]` to the catalog.
@@ -64,6 +64,19 @@ class SavedByHand(Protocol):
 
 # These stand in `FETCHED` too; their `remotes` refuses and says how the files are saved, `how` of the catalog as well.
 SAVED_BY_HAND: Final[Mapping[str, SavedByHand]] = {"fbi_offenses": fbi_offenses}
+
+
+class Described(Protocol):
+    """A fetchable source that says what its variables measure, the same in all its tables."""
+
+    def measured(self) -> dict[str, str]:
+        """What each variable measures."""
+
+
+# Those whose definitions follow from a catalog of their own; the others' stand in `[<source>.fetch.tables]`.
+DESCRIBED: Final[Mapping[str, Described]] = {"acs_one_year": acs_one_year, "acs_five_year": acs_five_year}
+# Declares what all variables of a table measure that have no text of their own.
+ALL_OTHERS: Final = "*"
 # Years fetched where none are named and the catalog names none: the last whole ones that the publisher may have.
 DEFAULT_YEARS: Final = 5
 
@@ -396,11 +409,13 @@ def fetch(
             if handed is not None:
                 shutil.rmtree(staged)
         else:
-            return work.outcome(
-                vintages.publish(staged, fetched_dir=fetched_dir, source=source, name=name),
-                is_new=True,
-                left_out=left_out,
-            )
+            try:
+                made = vintages.publish(staged, fetched_dir=fetched_dir, source=source, name=name)
+                return work.outcome(made, is_new=True, left_out=left_out)
+            except OSError as error:
+                failure = FetchError(f"{_cause(error, staged)}\n{work.way_on}")
+                if handed is not None:
+                    shutil.rmtree(staged)
     # Raised out here, so that no library's error stands behind it.
     raise failure
 
@@ -413,7 +428,7 @@ def _cause(error: Exception, staged: Path) -> str:
 
 
 def _refuse_twins(source: str, downloads: Sequence[Download]) -> None:
-    """Refuse two files of the same bytes: many say their year in their name alone, and one of the two would be wrong."""
+    """Refuse two files of the same bytes: many say their year in their name alone, and one would be wrong."""
     by_hash: dict[str, list[str]] = {}
     for entry in downloads:
         if not entry.is_empty:
@@ -457,8 +472,7 @@ class _Work:
             return False
         hashes = {entry.name: entry.sha256 for entry in before.downloads}
         same_files = {entry.name: entry.sha256 for entry in self.downloads} == hashes
-        declared = _definitions(self.asked, [table.name.partition("/")[2] for table in before.tables])
-        return same_files and declared == before.definitions
+        return same_files and _definitions(self.asked, _variables(before)) == before.definitions
 
     @property
     def way_on(self) -> str:
@@ -603,7 +617,8 @@ def _compile(asked: Request, staged: Path, *, name: str, downloads: Sequence[Dow
         rest = rest.sort_values(["table", "item", "reason"], ignore_index=True)
         facts = {"kind": "table", "key": (), "series": "what did not become a figure, with the reason"}
         made.append(_written(rest, raw.LEFT_OUT, facts, asked, staged, downloads))
-    vintages.write_manifest(staged, tables=made, definitions=_definitions(asked, frames))
+    observed = {table: set(frames[table]["variable"]) for table in frames if table in reading.observations}
+    vintages.write_manifest(staged, tables=made, definitions=_definitions(asked, observed))
     return rest
 
 
@@ -621,6 +636,14 @@ def _check_reading(reading: Reading, *, asked: Request, name: str) -> None:
     if undeclared:
         where = f"[{asked.source}.fetch.tables] of catalog/sources.toml"
         faults.add(f"the reader makes {listed(undeclared)}, which {where} does not declare")
+    for table in sorted(set(reading.observations) - set(undeclared)):
+        declared = _declared(asked, table)
+        nameless = sorted(set(reading.observations[table]["variable"]) - set(declared))
+        if nameless and ALL_OTHERS not in declared:
+            faults.add(
+                f"{table}: [{asked.source}.fetch.tables.{table}.definitions] of catalog/sources.toml does not say what "
+                f"{listed(nameless, limit=40)} measure; declare each, or '{ALL_OTHERS}' for all others"
+            )
     for table, frame in reading.observations.items():
         try:
             validate(frame, where=f"{asked.source}/{table}")
@@ -676,14 +699,40 @@ def _addresses(downloads: Sequence[Download]) -> str:
     urls = list(dict.fromkeys(entry.url for entry in downloads))
     shown = "; ".join(urls)
     if len(urls) > 3:
-        shown = f"{urls[0]} to {urls[-1]} ({len(urls)} files, in {vintages.DOWNLOADS})"
+        shown = f"{urls[0]} to {urls[-1]} ({len(urls)} files, in {DOWNLOADS})"
     if any(entry.mirror == HANDED_IN for entry in downloads):
         return f"{shown}, saved by hand and handed in"
     mirrors = sorted({entry.mirror for entry in downloads if entry.mirror})
     return f"{shown}, by way of {'; '.join(mirrors)}" if mirrors else shown
 
 
-def _definitions(asked: Request, tables: Collection[str]) -> dict[str, dict[str, str]]:
-    """What the variables of these tables measure, as the catalog says today; tables that say nothing are left out."""
-    declared = {table: dict(asked.settings["tables"].get(table, {}).get("definitions", {})) for table in sorted(tables)}
-    return {table: texts for table, texts in declared.items() if texts}
+def _declared(asked: Request, table: str) -> dict[str, str]:
+    """What the catalog says today that the table's variables measure; `ALL_OTHERS` is one of the keys where it is."""
+    described = DESCRIBED[asked.source].measured() if asked.source in DESCRIBED else {}
+    return {**described, **asked.settings["tables"].get(table, {}).get("definitions", {})}
+
+
+def _definitions(asked: Request, variables: Mapping[str, Collection[str]]) -> dict[str, dict[str, str]]:
+    """What the variables of these tables of observations measure, as the catalog says today: those declared and these.
+
+    A variable that nothing is said of is left out, and so is a table of such variables.
+    """
+    found = {}
+    for table in sorted(variables):
+        declared = _declared(asked, table)
+        rest = declared.pop(ALL_OTHERS, None)
+        others = sorted(set(variables[table]) - set(declared))
+        found[table] = declared | ({} if rest is None else dict.fromkeys(others, rest))
+    return {table: texts for table, texts in found.items() if texts}
+
+
+def _variables(vintage: Vintage) -> dict[str, set[str]]:
+    """The variables of each table of observations of a vintage; none where the table's file is gone."""
+    found: dict[str, set[str]] = {}
+    for table in vintage.tables:
+        path = vintage.folder / table.path
+        if table.kind == "observations":
+            header = path.read_bytes().partition(b"\n")[0].decode("utf-8", "replace") if path.is_file() else ""
+            names = {column.partition("__")[0] for column in header.split(",")} - {""}
+            found[table.name.partition("/")[2]] = names - {"place_id", "year"}
+    return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import log_ndtr
 
 from wwc_research.sources.replicate_weights import ratios, std_error
 
@@ -54,64 +55,106 @@ class Unlikeness:
     Attributes
     ----------
     share
-        θ by state.
+        θ by state; NaN where nobody was sampled.
     ratio
-        Variance over θ(1 - θ) by state; NaN where nothing tells it.
-    pooled
-        The same within all states together.
+        Variance over θ(1 - θ) by state, always positive.
+    own
+        The moment estimate by state before it was drawn, which may be negative; only states that have one.
+    typical
+        The ratio that the states' own ones were drawn towards.
     """
 
     share: Mapping[str, float]
     ratio: Mapping[str, float]
-    pooled: float
+    own: Mapping[str, float]
+    typical: float
 
     def variance(self, state: str) -> float:
-        """Variance of true shares between areas of a state; NaN where nothing tells it."""
+        """Variance of true shares between areas of a state; NaN where θ is 0, 1 or not known."""
         share = self.share.get(state, np.nan)
-        return self.ratio.get(state, np.nan) * share * (1 - share)
+        scale = share * (1 - share)
+        return self.ratio.get(state, self.typical) * scale if scale > 0 else np.nan
 
 
-def unlikeness(counts: AreaCounts, *, least_areas: int, instead: float = np.nan) -> Unlikeness:
-    """Variance of the true shares between the areas of each state, freed from sampling error.
+def unlikeness(counts: AreaCounts, *, typical: float, spread: float, least_states: int | None = None) -> Unlikeness:
+    """Variance of the true shares between the areas of each state, freed from sampling error and of chance.
 
-    By state, the general moment estimator (DerSimonian and Kacker 2007) with weights nₐ, the records of area a:
+    By state, first the general moment estimator (DerSimonian and Kacker 2007) with weights nₐ, the records of area a:
 
-        τ² = [Σ nₐ(θₐ - θ)² - Σ nₐ vₐ (1 - nₐ/n)] / (n - Σ nₐ²/n),    n = Σ nₐ
+        τ² = [Σ nₐ(θₐ - θ)² - Σ nₐ vₐ (1 - nₐ/n)] / C,    C = n - Σ nₐ²/n,    n = Σ nₐ
 
-    Sampling variances are smoothed, vₐ = k θ(1 - θ)/nₐ with k the design effect over all areas given, since an area
+    Sampling variances are smoothed, vₐ = k θ(1 - θ)/nₐ with k the design effect over the state's areas, since an area
     without a case in its sample has a replicate variance of 0 and yet is not known exactly.
+
+    Of few areas τ² is mostly chance: it is too small or negative as often as not, and intervals that rest on it are
+    then too short. So the ratio r = τ²/(θ(1 - θ)) is drawn towards a typical one, R, as far as it is uncertain
+    (empirical Bayes; Morris 1983, for a normal estimate and a normal spread of what is estimated):
+
+        mean = (ω² r + V R)/(ω² + V),    variance = ω² V/(ω² + V)
+
+    with ω = `spread` · R the standard deviation of true ratios between states, and V the sampling variance of r, that
+    of a quadratic form in normal shares:
+
+        V = 2 Σₐ Σ_b A_ab² (R + k/nₐ)(R + k/n_b) / C²,    A_ab = nₐ[a = b] - nₐ n_b/n
+
+    V is taken at R, not at r: a ratio that came out too small would otherwise vouch for its own precision. No variance
+    is negative, so the state takes the mean of that normal law cut off at 0, which is positive however r came out, and
+    is R for a state of one area.
 
     Parameters
     ----------
     counts
-        All areas of the states at hand.
-    least_areas
-        A state with fewer areas takes the ratio pooled within all states; so does one whose estimate is not positive.
-    instead
-        Ratio to take where the pooled one is not positive or cannot be had (a group's is that of all people).
+        All areas of the states at hand. Each state's result rests on its own areas, whatever other states are there,
+        unless `least_states` is given.
+    typical
+        R.
+    spread
+        ω/R.
+    least_states
+        From so many states of two areas and more on, R is the ratio pooled within them instead, if it is positive.
     """
     share, records = counts.share, counts.sampled.astype(float)
     known = (records > 0) & np.isfinite(share)
-    effect = _design_effect(counts, known)
-    own: dict[str, float] = {}
     means: dict[str, float] = {}
+    own: dict[str, tuple[float, Floats, float]] = {}
     sums = np.zeros(2)
     for state in sorted(set(counts.states.tolist())):
         inside = known & (counts.states == state)
         whole = counts.whole[inside, 0].sum()
-        mean = counts.part[inside, 0].sum() / whole if whole > 0 else np.nan
-        means[state] = float(mean)
+        mean = float(counts.part[inside, 0].sum() / whole) if whole > 0 else np.nan
+        means[state] = mean
         scale = mean * (1 - mean)
         if inside.sum() < 2 or not scale > 0:
-            own[state] = np.nan
             continue
+        effect = _design_effect(counts, inside)
         variance = _between(share[inside], records[inside], effect * scale)
-        freedom = inside.sum() - 1
-        sums += freedom * np.array([variance, scale])
-        own[state] = variance / scale if inside.sum() >= least_areas else np.nan
-    pooled = float(sums[0] / sums[1]) if sums[1] > 0 and sums[0] > 0 else instead
-    ratio = {state: value if value > 0 else pooled for state, value in own.items()}
-    return Unlikeness(share=means, ratio=ratio, pooled=pooled)
+        own[state] = (variance / scale, records[inside], effect)
+        sums += (inside.sum() - 1) * np.array([variance, scale])
+    if least_states is not None and len(own) >= least_states and sums[0] > 0:
+        typical = float(sums[0] / sums[1])
+    drawn = {state: _drawn(*found, typical=typical, spread=spread) for state, found in own.items()}
+    return Unlikeness(
+        share=means,
+        ratio={state: drawn.get(state, typical) for state in means},
+        own={state: found[0] for state, found in own.items()},
+        typical=typical,
+    )
+
+
+def _drawn(ratio: float, records: Floats, effect: float, *, typical: float, spread: float) -> float:
+    """A state's own ratio drawn towards the typical one by its uncertainty: the positive mean of `unlikeness`."""
+    n = records.sum()
+    form = np.diag(records) - np.outer(records, records) / n
+    noise = typical + effect / records
+    uncertain = 2 * (form**2 * np.outer(noise, noise)).sum() / (n - (records**2).sum() / n) ** 2
+    between = (spread * typical) ** 2
+    mean = (between * ratio + uncertain * typical) / (between + uncertain)
+    deviation = np.sqrt(between * uncertain / (between + uncertain))
+    if deviation == 0:
+        return float(mean)
+    low = mean / deviation
+    # φ/Φ by their logarithms, which hold far below 0 too
+    return float(mean + deviation * np.exp(-0.5 * low**2 - 0.5 * np.log(2 * np.pi) - log_ndtr(low)))
 
 
 def _between(share: Floats, records: Floats, unit_variance: float) -> float:
@@ -122,10 +165,10 @@ def _between(share: Floats, records: Floats, unit_variance: float) -> float:
     return float(excess / (n - (records**2).sum() / n))
 
 
-def _design_effect(counts: AreaCounts, known: npt.NDArray[np.bool_]) -> float:
+def _design_effect(counts: AreaCounts, inside: npt.NDArray[np.bool_]) -> float:
     """Replicate variances over those of simple random samples of the same records, added up over areas."""
-    share, records = counts.share[known], counts.sampled[known]
-    replicated = std_error(ratios(counts.part[known], counts.whole[known])) ** 2
+    share, records = counts.share[inside], counts.sampled[inside]
+    replicated = std_error(ratios(counts.part[inside], counts.whole[inside])) ** 2
     usable = np.isfinite(replicated)
     plain = (share * (1 - share))[usable].sum()
     return float((records[usable] * replicated[usable]).sum() / plain) if plain > 0 else 1.0
@@ -156,6 +199,9 @@ def place_shares(
     for a city within one area, and small where its areas have like shares); sides of different areas differ
     independently; τ² speaks for the size of parts. κ = 2 makes two sides as unlike as two areas of the state;
     `benchmarks/pums.md` has what pairs of real neighbouring areas say of it, and what coverage is when it fails.
+
+    Cities that share an area share its people and its sides, so their errors, both parts, are not independent of each
+    other; nothing here says how far.
 
     The allocation part is much the same from year to year while areas stay as drawn, the sampling part is new each
     year: a change within a decade is judged by the sampling parts alone, a level by their sum.
@@ -197,7 +243,7 @@ def place_shares(
     estimates = ratios(part, whole)
     weight = ratios(held * counts.whole[area, 0], whole[codes, 0])
     between = np.array([unlike.variance(state) for state in counts.states.tolist()])[area]
-    # A state without a known variance does no harm to a city whose areas lie wholly in it.
+    # A variance that is not known does no harm to a city that holds its areas whole.
     beyond = np.where(held < 1, weight**2 * part_spread * between * (1 - held) ** 2, 0.0)
     sampling, allocation = std_error(estimates), np.sqrt(over_areas(beyond))
     covered = over_areas(lives)

@@ -105,6 +105,7 @@ def tally(
     weight: Weight = "PWGTP",
     by: By = "puma",
     year: int | None = None,
+    factors: Mapping[int, int] | None = None,
     state: str | None = None,
     identity: Collection[str] = (_SERIAL, _ORDER),
 ) -> Tally:
@@ -130,6 +131,10 @@ def tally(
         `puma` or `state`.
     year
         Data year that the files must be of; None leaves it unchecked.
+    factors
+        The one value of ADJINC in the files of a year, by year. It tells the year of a file whose name and serial
+        numbers do not; nothing is checked in files without the column, nor where neither the year nor the value found
+        is among those given.
     state
         Two-digit code for files that have no column of the state.
     identity
@@ -151,7 +156,7 @@ def tally(
     found = [member for path in paths for member in members(path, kind=weight[0].lower() if weight == "PWGTP" else "h")]
     wanted = _Wanted(
         subsets=dict(subsets), universe=universe, codes=dict(codes or {}), weight=weight, by=by, year=year,
-        state=state, identity=tuple(identity),
+        factors=dict(factors or {}), state=state, identity=tuple(identity),
     )  # fmt: skip
     faults = Faults("microdata", kind=DataError)
     for member in found:
@@ -186,6 +191,7 @@ class _Wanted:
     weight: str
     by: str
     year: int | None
+    factors: Mapping[int, int]
     state: str | None
     identity: tuple[str, ...]
 
@@ -413,6 +419,8 @@ class _Watch:
                 f"column ADJINC holds {len(self._factors)} factors ({listed(sorted(self._factors))}): a file of one "
                 "year has one, so this is a file of several years"
             )
+        elif self._factors and self._wanted.year is not None:
+            self._check_factor(next(iter(self._factors)), self._wanted.year, fault)
         other = {text: count for text, count in self._years.items() if text != str(self._wanted.year)}
         if other:
             shown = listed([f"{text} ({count:,})" for text, count in sorted(other.items())])
@@ -421,6 +429,16 @@ class _Watch:
         foreign = sorted(self._states - {int(stated)}) if stated else []
         if foreign:
             fault(f"holds records of states {listed([f'{code:02d}' for code in foreign])}; only {stated} was expected")
+
+    def _check_factor(self, found: int, year: int, fault: Callable[[str], None]) -> None:
+        """Compare the file's one ADJINC with that of the year wanted, and with those of other years."""
+        factors = self._wanted.factors
+        others = [known for known, factor in factors.items() if factor == found and known != year]
+        if factors.get(year, found) == found and not others:
+            return
+        whose = f", the factor of {listed(others)}" if others else ""
+        known = f", whose factor is {factors[year]}" if year in factors else ""
+        fault(f"column ADJINC holds {found}{whose}; {year} was expected{known}")
 
 
 def _check_twice(

@@ -38,7 +38,7 @@ from wwc_research.sources import (
 from wwc_research.sources.corrections import apply_corrections, load_corrections
 from wwc_research.sources.observations import LEFT_OUT_COLUMNS, Reading, sorted_frame, validate
 from wwc_research.sources.places import Places, Scope
-from wwc_research.sources.tables import MANIFEST, Table, csv_bytes, manifest_text, to_long, to_wide
+from wwc_research.sources.tables import DOWNLOADS, MANIFEST, Table, csv_bytes, manifest_text, to_long, to_wide
 
 __all__ = [
     "Table",
@@ -309,17 +309,29 @@ def read_table(raw_dir: Path, name: str) -> pd.DataFrame:
     return _load_table(Path(raw_dir), known[name])
 
 
+def _fetch_again(folder: Path) -> str:
+    source, vintage = folder.parent.name, folder.name
+    command = f"wwc-research data fetch {source} --vintage {vintage}"
+    return f"Delete the folder {folder} of that vintage and fetch it again with `{command}`"
+
+
 def _load_table(raw_dir: Path, table: Table) -> pd.DataFrame:
     path = raw_dir / table.path
     if not path.is_file():
-        raise DataError(f"{path}: the manifest names this file and it is absent; restore it or compile again")
+        way_out = _fetch_again(raw_dir) if (raw_dir / DOWNLOADS).is_file() else "Restore it or compile again"
+        raise DataError(f"{path}: the manifest names this file and it is absent. {way_out}")
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != table.sha256:
+        hashes = f"(sha256 {found[:12]}…, the manifest says {table.sha256[:12]}…)"
+        if (raw_dir / DOWNLOADS).is_file():
+            raise DataError(
+                f"{path}: the file has changed since it was fetched {hashes}. Fetched figures are never edited by "
+                f"hand. {_fetch_again(raw_dir)}"
+            )
         raise DataError(
-            f"{path}: the file has changed since it was compiled (sha256 {found[:12]}…, the manifest says "
-            f"{table.sha256[:12]}…). Shipped figures are never edited by hand: restore the file, or correct "
-            "the reader or corrections.toml and compile again"
+            f"{path}: the file has changed since it was compiled {hashes}. Shipped figures are never edited by hand: "
+            "restore the file, or correct the reader or corrections.toml and compile again"
         )
     text = io.BytesIO(content)
     if table.kind != "observations":

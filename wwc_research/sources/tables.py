@@ -16,6 +16,8 @@ from wwc_research.errors import DataError
 from wwc_research.sources.observations import COLUMNS
 
 MANIFEST = "manifest.toml"
+# Beside the manifest of fetched tables, and never beside that of shipped ones.
+DOWNLOADS = "downloads.toml"
 _HEAD = "# Written by the compile step. One entry a table under data/raw; never edited by hand."
 
 

@@ -23,16 +23,17 @@ from wwc_research.atomic import write_text
 from wwc_research.errors import DataError, Faults, InputError, listed
 from wwc_research.sources.download import Download
 from wwc_research.sources.raw import list_tables
-from wwc_research.sources.tables import MANIFEST, Table, manifest_text
+from wwc_research.sources.tables import DOWNLOADS, MANIFEST, Table, manifest_text
 
 if sys.platform == "win32":
     import msvcrt
 else:
     import fcntl
 
-DOWNLOADS: Final = "downloads.toml"
 FILES: Final = "files"
 STAGING: Final = ".staging"
+_TRIES: Final = 100
+_SEAL: Final = "manifest_sha256"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
 _HEAD = "# Written by `wwc-research data fetch`; never edited by hand."
 
@@ -108,7 +109,6 @@ def stage(fetched_dir: Path, *, source: str, name: str) -> Iterator[Path]:
     """
     refuse_name(name)
     folder = staged_folder(fetched_dir, source=source, name=name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _held(folder.with_name(f"{name}.lock"), what=f"{source}, vintage {name}"):
             _refuse_existing(fetched_dir, source=source, name=name)
@@ -128,6 +128,8 @@ def publish(staged: Path, *, fetched_dir: Path, source: str, name: str) -> Vinta
     ------
     InputError
         If the vintage exists by now: another process has won, and the staged folder stays.
+    OSError
+        If the disk refuses: the staged folder stays, and no vintage is made.
     """
     _refuse_existing(fetched_dir, source=source, name=name)
     target = Path(fetched_dir) / source / name
@@ -142,7 +144,8 @@ def publish(staged: Path, *, fetched_dir: Path, source: str, name: str) -> Vinta
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             _refuse_existing(fetched_dir, source=source, name=name)
         raise
-    _sync(target.parent)
+    with suppress(OSError):  # the vintage is there: what follows must not say that it is not
+        _sync(target.parent)
     return load_vintage(fetched_dir, source=source, name=name)
 
 
@@ -153,6 +156,8 @@ def discard(fetched_dir: Path, *, source: str, name: str) -> int:
     if not folder.is_dir():
         return 0
     with _held(folder.with_name(f"{name}.lock"), what=f"{source}, vintage {name}"):
+        if not folder.is_dir():  # another process was quicker
+            return 0
         freed = _size(folder)
         shutil.rmtree(folder)
     _remove_empty(folder.parent, folder.parent.parent)
@@ -160,12 +165,12 @@ def discard(fetched_dir: Path, *, source: str, name: str) -> int:
 
 
 def list_staged(fetched_dir: Path, *, source: str) -> dict[str, int]:
-    """Bytes that lie staged of a source, by name of the vintage they were meant for."""
+    """Bytes that lie staged of a source, by name of the vintage they were meant for; a file just begun has 0."""
     folder = Path(fetched_dir) / STAGING / source
     if not folder.is_dir():
         return {}
-    sizes = {path.name: _size(path) for path in sorted(folder.iterdir()) if path.is_dir()}
-    return {name: size for name, size in sizes.items() if size}
+    held = [path for path in sorted(folder.iterdir()) if any(each.is_file() for each in path.rglob("*"))]
+    return {path.name: _size(path) for path in held}
 
 
 def free_name(fetched_dir: Path, *, source: str, day: str) -> str:
@@ -196,7 +201,7 @@ def _held(path: Path, *, what: str) -> Iterator[None]:
 
 def _locked(path: Path, *, what: str) -> BinaryIO:
     while True:
-        file = path.open("ab")
+        file = _opened(path)
         try:
             if sys.platform == "win32":
                 msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
@@ -214,6 +219,16 @@ def _locked(path: Path, *, what: str) -> BinaryIO:
             if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 return file
         file.close()
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, in its folder: another process that ends removes the folder where it finds it empty."""
+    for _ in range(_TRIES):
+        with suppress(FileNotFoundError, FileExistsError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("ab")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab")
 
 
 def _sync(path: Path) -> None:
@@ -253,13 +268,26 @@ def write_downloads(
 
 
 def write_manifest(folder: Path, *, tables: Sequence[Table], definitions: Mapping[str, Mapping[str, str]]) -> None:
-    """Write `manifest.toml`: the entries as under `data/raw`, and what each table's variables measure."""
+    """Write `manifest.toml`: the entries as under `data/raw`, and what each table's variables measure.
+
+    Its hash is written into `downloads.toml`, which must be there, so that an edited manifest is noticed.
+    """
     lines = [manifest_text(list(tables), head=_HEAD)]
     for table, texts in definitions.items():
         lines.append(f"[definitions.{_toml(table)}]")
         lines += [f"{_toml(variable)} = {_toml(text)}" for variable, text in texts.items()]
         lines.append("")
     write_text(folder / MANIFEST, "\n".join(lines))
+    _seal(folder)
+
+
+def _seal(folder: Path) -> None:
+    """Write the manifest's hash below the head of `downloads.toml`, in place of one that stands there."""
+    # not `splitlines`, which also breaks at signs that a server's word may hold
+    head, *lines = (folder / DOWNLOADS).read_text(encoding="utf-8").split("\n")
+    rest = [line for line in lines if not line.startswith(f"{_SEAL} = ")]
+    seal = f"{_SEAL} = {_toml(sha256_of(folder / MANIFEST))}"
+    write_text(folder / DOWNLOADS, "\n".join([head, *rest[:1], seal, *rest[1:]]))
 
 
 def read_downloads(folder: Path, *, way_out: str) -> tuple[tuple[Download, ...], tuple[int, ...], tuple[str, ...]]:
@@ -333,14 +361,16 @@ def _moment(vintage: Vintage) -> tuple[str, str, int, str]:
 
 
 def load_vintage(fetched_dir: Path, *, source: str, name: str) -> Vintage:
-    """A published vintage as its `downloads.toml` and `manifest.toml` describe it; hashes are left to `verify`.
+    """A published vintage as its `downloads.toml` and `manifest.toml` describe it.
+
+    The manifest is held against its hash in `downloads.toml`; the hashes of files and tables are left to `verify`.
 
     Raises
     ------
     InputError
         If there is no such vintage; the message lists those that exist.
     DataError
-        If one of the two files is missing or damaged.
+        If one of the two files is missing or damaged, or the manifest was edited.
     """
     folder = Path(fetched_dir) / source / name
     if name not in vintage_names(fetched_dir, source=source):
@@ -355,6 +385,8 @@ def load_vintage(fetched_dir: Path, *, source: str, name: str) -> Vintage:
     definitions = _toml_of(folder / MANIFEST, way_out=way_out).get("definitions", {})
     if not all(isinstance(d, dict) and all(isinstance(t, str) for t in d.values()) for d in definitions.values()):
         raise DataError(f"{folder / MANIFEST}: the definitions are damaged. {way_out}")
+    if fault := _edited_manifest(folder, way_out=way_out):
+        raise DataError(fault)
     return Vintage(
         source=source,
         name=name,
@@ -364,6 +396,26 @@ def load_vintage(fetched_dir: Path, *, source: str, name: str) -> Vintage:
         downloads=downloads,
         tables=tuple(tables),
         definitions=definitions,
+    )
+
+
+def _edited_manifest(folder: Path, *, way_out: str) -> str:
+    """What is wrong if the manifest is not the one that was written beside `downloads.toml`; '' if it is."""
+    written = _toml_of(folder / DOWNLOADS, way_out=way_out).get(_SEAL)
+    if not isinstance(written, str):
+        return f"{folder / DOWNLOADS}: holds no {_SEAL}, the hash of {MANIFEST}. {way_out}"
+    if not (folder / MANIFEST).is_file():
+        return f"{folder / MANIFEST}: the file is missing. {way_out}"
+    found = sha256_of(folder / MANIFEST)
+    if found == written:
+        return ""
+    return _changed(folder / MANIFEST, found=found, expected=written, way_out=way_out)
+
+
+def _changed(path: Path, *, found: str, expected: str, way_out: str) -> str:
+    return (
+        f"{path}: the file has changed since it was fetched (sha256 {found[:12]}…, expected {expected[:12]}…). "
+        f"Fetched figures are never edited by hand. {way_out}"
     )
 
 
@@ -379,10 +431,9 @@ def verify(vintage: Vintage) -> None:
             continue
         found = sha256_of(path)
         if found != sha256:
-            faults.add(
-                f"{path}: the file has changed since it was fetched (sha256 {found[:12]}…, expected {sha256[:12]}…). "
-                f"Fetched figures are never edited by hand. {way_out}"
-            )
+            faults.add(_changed(path, found=found, expected=sha256, way_out=way_out))
+    if fault := _edited_manifest(vintage.folder, way_out=way_out):
+        faults.add(fault)
     paths = {path for path, _ in known} | {vintage.folder / DOWNLOADS, vintage.folder / MANIFEST}
     for path in sorted(vintage.folder.rglob("*")):
         if path.is_file() and path not in paths:
