@@ -189,6 +189,17 @@ def test_counts_and_dollars_are_analysed_in_logs_and_said_in_percent(panel):
     assert fine.analysis.unit == "county"
 
 
+def test_a_placebo_outcome_has_the_breaks_of_its_own_series_and_none_of_the_outcomes(panel, monkeypatch):
+    planned = design()
+    broken = dataclasses.replace(planned, outcome=dataclasses.replace(planned.outcome, breaks={"2013": "New words."}))
+    other = with_placebo_outcome(broken, panel, column=panel.column("age_65_plus_share"))
+    assert other.analysis.window[0] < 2013
+    assert len(other.sample(panel).frame)
+    own = dataclasses.replace(planned.outcome, variable="age_65_plus_share", breaks={"2012": "New words."})
+    monkeypatch.setattr(catalog, "outcomes", lambda: {"own": own})
+    assert with_placebo_outcome(planned, panel, column=panel.column("age_65_plus_share")).analysis.window[0] == 2012
+
+
 def test_a_placebo_outcome_that_is_no_column_is_refused(panel):
     with pytest.raises(InputError, match="shoe_size"):
         asked(design(placebo_outcomes=("shoe_size",)), panel)

@@ -3,10 +3,12 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROOT
+from wwc_research import catalog
 from wwc_research.catalog import Variable
 from wwc_research.errors import DataError, InputError
-from wwc_research.panel import build
+from wwc_research.panel import build, figures
 from wwc_research.panel.dictionary import data_dictionary
+from wwc_research.panel.figures import Vintage
 from wwc_research.panel.panel import Panel
 from wwc_research.sources import raw
 
@@ -114,27 +116,26 @@ def test_certified_us_cities_by_first_exposed_year_are_those_of_the_roster(panel
 
 
 def observed(**vintages: float) -> pd.DataFrame:
-    rows = [("1", 2020, "x", value, np.nan, "", "s", vintage) for vintage, value in vintages.items()]
+    rows = [("0100124", 2020, "x", value, np.nan, "", "s", vintage) for vintage, value in vintages.items()]
     return pd.DataFrame(
         rows, columns=["place_id", "year", "variable", "value", "std_error", "flag", "source", "vintage"]
     )
 
 
-def test_vintages_are_never_joined_unless_the_catalog_says_they_agree():
+def test_a_column_of_several_vintages_says_which_it_means():
     entry = Variable(name="x", title="X", source="s", unit="share", geography="place")
     with pytest.raises(DataError, match="several vintages"):
-        build._one_vintage(observed(old=1.0, new=2.0), entry)
+        figures._shipped(entry, ["new", "old"])
     named = Variable(name="x", title="X", source="s", unit="share", geography="place", vintages=("newest",))
     with pytest.raises(DataError, match="newest"):
-        build._one_vintage(observed(old=1.0, new=2.0), named)
+        figures._shipped(named, ["new", "old"])
 
 
 def test_the_preferred_vintage_wins_where_it_has_a_figure():
-    entry = Variable(
-        name="x", title="X", source="s", unit="share", geography="place", vintages=("new", "old"), vintages_agree=True
-    )
-    assert build._one_vintage(observed(old=1.0, new=2.0), entry)[0]["value"].tolist() == [2.0]
-    assert build._one_vintage(observed(old=1.0, new=np.nan), entry)[0]["value"].tolist() == [1.0]
+    entry = Variable(name="x", title="X", source="s", unit="share", geography="place", vintages=("new", "old"))
+    vintages = [Vintage(source="s", name=name) for name in ("new", "old")]
+    assert build._preferred(observed(old=1.0, new=2.0), entry, vintages=vintages)["value"].tolist() == [2.0]
+    assert build._preferred(observed(old=1.0, new=np.nan), entry, vintages=vintages)["value"].tolist() == [1.0]
 
 
 def test_a_panel_written_is_read_back_whole(panel, tmp_path):
@@ -165,3 +166,16 @@ def test_the_dictionary_names_every_column_and_every_trap(panel):
         assert f"`{entry.name}`" in text
     assert "re-scored" in text
     assert "04013" in text
+
+
+def test_the_dictionary_lists_outcomes_without_figures_with_the_command_that_gets_them(panel):
+    text = data_dictionary(panel).partition("## Outcomes that wait for figures")[2]
+    assert text
+    for outcome in catalog.outcomes().values():
+        variable = catalog.variables()[outcome.variable]
+        if not variable.shipped:
+            assert outcome.title in text
+            assert f"wwc-research data fetch {variable.source}" in text
+            assert f'{variable.name} = ["{variable.source}@VINTAGE"]' in text
+            assert all(trap in text for trap in outcome.traps)
+            assert all(why in text for why in outcome.breaks.values())

@@ -427,3 +427,26 @@ def test_a_name_column_is_no_category(tmp_path):
     lines = "".join(f"city number {n},{n % 2},5,north,{n}\n" for n in range(60))
     text = units_message(written(tmp_path, UNITS + lines), covariates=["city"])
     assert "64 different texts" in text
+
+
+PLACES = "unit,time,treated,cohort,OBESITY_CrudePrev,visits\n"
+
+
+def test_no_effect_is_estimated_or_matched_on_model_based_estimates(tmp_path):
+    path = tmp_path / "cities.csv"
+    path.write_text(PLACES + "a,1,1,2,30.5,3\na,2,1,2,30.9,4\nb,1,0,,31.0,5\nb,2,0,,30.0,2\n", encoding="utf-8")
+    faults = Faults(where="cities.csv")
+    read_panel(path, unit="unit", time="time", outcome="OBESITY_CrudePrev", cohort="cohort", faults=faults)
+    with pytest.raises(InputError, match="would find the model"):
+        faults.raise_if_any()
+    units = tmp_path / "units.csv"
+    units.write_text(PLACES + "a,1,1,2,30.5,3\nb,1,0,,31.0,5\nc,1,0,,30.2,4\n", encoding="utf-8")
+    with pytest.raises(InputError, match="would find the model"):
+        read_units(units, treatment="treated", covariates=["visits"], outcome="OBESITY_CrudePrev")
+
+
+def test_model_based_estimates_may_describe_units_before_exposure(tmp_path):
+    path = tmp_path / "units.csv"
+    path.write_text(PLACES + "a,1,1,2,30.5,3\nb,1,0,,31.0,5\nc,1,0,,30.2,4\nd,1,1,2,29.0,6\n", encoding="utf-8")
+    found = read_units(path, treatment="treated", covariates=["OBESITY_CrudePrev"], outcome="visits")
+    assert list(found.frame["OBESITY_CrudePrev"]) == [30.5, 31.0, 30.2, 29.0]

@@ -178,3 +178,27 @@ def test_simulated_files_hold_the_planted_effect(panel, tmp_path):
     exposed = gain.index.isin(starts.index)
     assert began.notna().sum() == 40 * 11
     assert gain[exposed].mean() - gain[~exposed].mean() == pytest.approx(3.0, abs=1.1)
+
+
+def test_a_plan_keeps_gaps_and_breaks_of_an_own_outcome(outcome, treatment):
+    own = dataclasses.replace(outcome, gaps={"2013": 'closed "for works"'}, breaks={"2015": "Counted anew."})
+    asked = {"outcome": own, "treatment": treatment, "title": "Own", "written": "2026-11-23"}
+    with pytest.raises(DataError, match=r"the series breaks in 2015\. Counted anew\."):
+        own_data.plan_text(**asked, analysis=ANALYSIS)
+    own_data.plan_text(**asked, analysis=ANALYSIS | {"accept_breaks": [2015]})
+    assert catalog.outcome(own.name) == own
+
+
+LONG = "place_id,year,Data_Value,Low_Confidence_Limit,MeasureId,DataValueTypeID\n"
+
+
+def test_a_file_of_model_based_estimates_is_refused_by_its_columns(small_panel, tmp_path, outcome):
+    long = write(tmp_path / "mine.csv", LONG + "0100000,2012,31.2,30.1,OBESITY,CrdPrv\n")
+    wide = write(tmp_path / "wide.csv", "place_id,year,OBESITY_CrudePrev\n0100000,2012,31.2\n")
+    with pytest.raises(InputError, match=r"mine\.csv is refused: Figures of CDC PLACES"):
+        own_data.read_outcome(long, panel=small_panel, value="Data_Value")
+    with pytest.raises(InputError, match="would find the model"):
+        own_data.read_outcome(wide, panel=small_panel, value="OBESITY_CrudePrev")
+    places = dataclasses.replace(outcome, source="cdc_places")
+    with pytest.raises(InputError, match="would find the model"):
+        own_data.with_outcome(small_panel, outcome=places, table=None)

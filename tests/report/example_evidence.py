@@ -317,6 +317,15 @@ def _extras(estimate: float) -> dict[str, Any]:
                     "publisher": "Urban Institute",
                     "vintage": "acs1",
                     "licence": "ODC-BY 1.0",
+                    "is_fetched": False,
+                    "columns": [
+                        {
+                            "name": "broadband_share",
+                            "title": "Households with a computer and broadband of any kind, ACS 1-year",
+                            "roles": (message("outcome"),),
+                            "n_figures": 2886,
+                        }
+                    ],
                 }
             ],
             "plan_title": "First honest analysis",

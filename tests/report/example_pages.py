@@ -69,7 +69,7 @@ def hostile_evidence() -> Evidence:
         synthetic=({**found.synthetic[0], "label": FORMULA},),
         provenance={
             **found.provenance,
-            "sources": [{"series": SCRIPT, "publisher": FORMULA, "vintage": "acs1", "licence": "ODC-BY 1.0"}],
+            "sources": [{**found.provenance["sources"][0], "series": SCRIPT, "publisher": FORMULA}],
         },
     )
 
@@ -142,6 +142,7 @@ class ExamplePages:
             found={Question(treatment="certification", outcome="broadband"): example_evidence()},
             folder=folder,
             root=ROOT,
+            plan=catalog.plan(),
         )[place]
 
     def _cities(self, code: str) -> str:

@@ -1,10 +1,15 @@
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from tests.conftest import ROOT
 from wwc_research import catalog
 from wwc_research.errors import DataError, InputError
+from wwc_research.evidence.run import Answers
+from wwc_research.panel.panel import Panel
+from wwc_research.report import batch, city_page
 from wwc_research.report.batch_plan import plan_batch
 
 
@@ -66,6 +71,17 @@ def test_both_is_every_audience_and_names_are_counted_once(project):
     asked = plan_batch(root=project, audiences=("both", "staff"), languages=("es", "en", "es"))
     assert asked.audiences == ("staff", "research")
     assert asked.languages == ("es", "en")
+
+
+def test_pages_of_cities_are_made_by_the_plan_in_use(project, quick_plan, monkeypatch):
+    shutil.copy(ROOT / "notebooks" / "city_report.ipynb", project / "notebooks")
+    used = []
+    monkeypatch.setattr(Panel, "read", lambda path: None)
+    monkeypatch.setattr(city_page, "write_facts", lambda cities, *, plan, **_: used.append(plan) or {})
+    asked = plan_batch(root=project, plan_path=quick_plan, cities=("Detroit, MI",))
+    batch._city_pages(asked, Answers(found={}, failed={}))
+    assert [list(plan.analyses) for plan in used] == [["broadband", "youth_neet", "employment"]]
+    assert used[0].analyses.keys() != catalog.plan().analyses.keys()
 
 
 def test_a_project_without_its_template_is_refused(project):

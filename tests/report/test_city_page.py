@@ -14,13 +14,15 @@ from wwc_research import catalog
 from wwc_research.design.peers import find_all_peers, find_peers
 from wwc_research.errors import DataError, InputError
 from wwc_research.evidence.questions import Question
-from wwc_research.panel.city_figures import city_histories
+from wwc_research.panel.city_figures import Break, city_histories
+from wwc_research.panel.panel import Served
 from wwc_research.report import city_page, city_plots, city_sections, html
 from wwc_research.report.city_page import CityPage, plan_cities, write_facts
 from wwc_research.report.html import text_only
 from wwc_research.sources.places import Match, Places
 
 ROOT = Path(__file__).parents[2]
+PLAN = catalog.plan()
 DETROIT, LOUISVILLE, PHOENIX, TULSA, SHREVEPORT = "2622000", "2148006", "0455000", "4075000", "2270000"
 SECTIONS = ("answer", "outcomes", "peers", "standard", "not_to_claim", "sources")
 BROADBAND = Question(treatment="certification", outcome="broadband")
@@ -55,6 +57,7 @@ def paths(panel, folder):
         found={BROADBAND: example_evidence()},
         folder=folder,
         root=ROOT,
+        plan=PLAN,
         links={BROADBAND: {"en": "../certification/broadband.html"}},
     )
 
@@ -123,6 +126,61 @@ def test_a_history_is_the_panels_own_figures_and_its_change_is_worked_by_hand(pa
     row = next(figure for figure in found.figures if figure.year == 2019)
     assert (row.value, row.peers) == pytest.approx((wide.loc[DETROIT, 2019], wide.loc[list(near), 2019].mean()))
     assert found.missing[0].years == (2020,)
+
+
+@pytest.mark.parametrize(("broken", "sides"), [(2019, ((2019, 2021), (2022,))), (2022, None)])
+def test_a_change_of_a_city_never_crosses_a_break_of_the_series(panel, broken, sides):
+    outcome = dataclasses.replace(catalog.outcome("broadband"), breaks={str(broken): "New words."})
+    found = city_histories(panel, outcome, peers={DETROIT: ()}, since={DETROIT: 2022}, otherwise=((), ()))[DETROIT]
+    assert (found.change and (found.change.before, found.change.after)) == sides
+    assert found.is_parted == (sides is None)
+    assert found.breaks == (Break(year=broken, why="New words.", is_accepted=False),)
+
+
+def test_a_break_before_the_first_figure_of_a_city_is_not_crossed(panel):
+    outcome = dataclasses.replace(catalog.outcome("broadband"), breaks={"2016": "New words.", "2023": "Newer words."})
+    found = city_histories(panel, outcome, peers={DETROIT: ()}, since={}, otherwise=((2016,), (2022,)))[DETROIT]
+    assert (found.breaks, found.is_parted) == ((), False)
+    assert found.change
+
+
+def _with_crime(panel):
+    """A panel with made-up fetched crime figures, and a plan that asks about them across the break of 2021."""
+    outcome = catalog.outcome("violent_crime")
+    variable = catalog.variables()[outcome.variable]
+    rows = panel.frame["year"].between(2014, 2022).to_numpy()
+    figures = np.where(rows, 10.0 + 0.1 * (panel.frame["year"] - 2014), np.nan)
+    column = dataclasses.replace(
+        panel.column("broadband_share"),
+        name=variable.name,
+        title=variable.title,
+        unit=variable.unit,
+        source=variable.source,
+        vintages=("2026-11-23",),
+        first_year=2014,
+        last_year=2022,
+        served=(Served(source=variable.source, vintage="2026-11-23", n_figures=int(rows.sum())),),
+    )
+    changed = dataclasses.replace(
+        panel, frame=panel.frame.assign(**{variable.name: figures}), columns=(*panel.columns, column)
+    )
+    planned = PLAN.analyses["broadband"]
+    analysis = dataclasses.replace(planned, name=outcome.name, accept_breaks=(2021,))
+    return changed, dataclasses.replace(PLAN, analyses={"broadband": planned, outcome.name: analysis})
+
+
+def test_a_page_shows_the_outcomes_of_the_plan_in_use_and_says_which_break_it_accepts(panel, tmp_path):
+    changed, plan = _with_crime(panel)
+    path = write_facts([SHREVEPORT], panel=changed, found={}, folder=tmp_path, root=ROOT, plan=plan)[SHREVEPORT]
+    assert [row["outcome"] for row in city_page.read_facts(path)["outcomes"]] == ["broadband", "violent_crime"]
+    text = text_only(whole(path))
+    assert "The series breaks in 2021. In 2021 the FBI" in text
+    assert "The plan compares across it all the same" in text
+    assert "the series breaks between them, so nothing is said of a change" in text
+    assert "fetched 2026-11-23" in text
+    spanish = text_only(CityPage.open(path, language="es").show(city_sections.sources).html)
+    assert "fetched" not in spanish
+    assert "2026-11-23" in spanish
 
 
 def test_a_neighbour_with_the_same_county_figure_is_no_comparison(panel):
@@ -224,7 +282,7 @@ def test_a_facts_file_that_is_absent_or_of_another_version_is_refused(tmp_path):
 
 def test_a_place_outside_the_panel_is_refused_before_anything_is_written(panel, tmp_path):
     with pytest.raises(InputError, match="0000000"):
-        write_facts([DETROIT, "0000000"], panel=panel, found={}, folder=tmp_path, root=ROOT)
+        write_facts([DETROIT, "0000000"], panel=panel, found={}, folder=tmp_path, root=ROOT, plan=PLAN)
     assert not list(tmp_path.iterdir())
 
 
@@ -233,7 +291,7 @@ def test_a_name_that_is_code_harms_no_one(panel, tmp_path, name):
     frame = panel.frame.copy()
     frame["label"] = frame["label"].where(~frame["place_id"].isin([DETROIT, SHREVEPORT]), name)
     changed = dataclasses.replace(panel, frame=frame)
-    path = write_facts([DETROIT], panel=changed, found={}, folder=tmp_path, root=ROOT)[DETROIT]
+    path = write_facts([DETROIT], panel=changed, found={}, folder=tmp_path, root=ROOT, plan=PLAN)[DETROIT]
     assert path.parent == tmp_path
     page = whole(path, drawn=True)
     assert "<script" not in page
@@ -248,7 +306,7 @@ def test_a_city_without_any_figure_gets_a_page_that_says_so(panel, tmp_path):
     ]
     frame.loc[frame["place_id"].eq(SHREVEPORT), columns] = np.nan
     changed = dataclasses.replace(panel, frame=frame)
-    path = write_facts([SHREVEPORT], panel=changed, found={}, folder=tmp_path, root=ROOT)[SHREVEPORT]
+    path = write_facts([SHREVEPORT], panel=changed, found={}, folder=tmp_path, root=ROOT, plan=PLAN)[SHREVEPORT]
     text = text_only(whole(path))
     assert "None of the outcomes that this project follows has a public figure for this city" in text
     assert "No peers could be found" in text
@@ -256,7 +314,7 @@ def test_a_city_without_any_figure_gets_a_page_that_says_so(panel, tmp_path):
 
 
 def test_peers_found_on_few_characteristics_are_called_poor(panel, tmp_path):
-    path = write_facts(["0100820"], panel=panel, found={}, folder=tmp_path, root=ROOT)["0100820"]
+    path = write_facts(["0100820"], panel=panel, found={}, folder=tmp_path, root=ROOT, plan=PLAN)["0100820"]
     assert "These peers are poor ones: 5 characteristics could not be compared" in text_only(whole(path))
 
 
@@ -266,7 +324,7 @@ def test_a_suppressed_figure_is_said_to_be_suppressed(panel, tmp_path):
     frame.loc[row, "broadband_share"] = np.nan
     frame.loc[row, "broadband_share_flag"] = "not_published"
     changed = dataclasses.replace(panel, frame=frame)
-    path = write_facts([SHREVEPORT], panel=changed, found={}, folder=tmp_path, root=ROOT)[SHREVEPORT]
+    path = write_facts([SHREVEPORT], panel=changed, found={}, folder=tmp_path, root=ROOT, plan=PLAN)[SHREVEPORT]
     assert "No figure for 2019: suppressed: the publisher gives no figure" in text_only(whole(path))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from wwc_research.errors import DataError
 from wwc_research.sources import raw
-from wwc_research.sources.corrections import apply_corrections, load_corrections
+from wwc_research.sources.corrections import apply_corrections, apply_to_fetched, load_corrections
 
 
 @pytest.fixture
@@ -70,3 +70,48 @@ def test_a_second_application_changes_nothing(air: pd.DataFrame) -> None:
     twice, log = apply_corrections(once, load_corrections())
     pd.testing.assert_frame_equal(once, twice)
     assert log.empty
+
+
+# --- fetched vintages ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fetched(air: pd.DataFrame) -> pd.DataFrame:
+    return air[air["vintage"] == "2026"].assign(vintage="2026-11-23").reset_index(drop=True)
+
+
+def over(frame: pd.DataFrame, year: int) -> pd.Series:
+    return maricopa(frame) & (frame["variable"] == "aqi_over_100_share") & (frame["year"] == year)
+
+
+def test_a_fetched_vintage_that_is_still_wrong_is_corrected_like_a_shipped_one(fetched: pd.DataFrame) -> None:
+    found, log, repaired = apply_to_fetched(fetched, load_corrections())
+    pd.testing.assert_frame_equal(found, apply_corrections(fetched, load_corrections())[0])
+    assert len(log) == 6
+    assert repaired.empty
+
+
+def test_a_repaired_figure_of_a_fetched_vintage_is_kept_and_the_other_year_removed(fetched: pd.DataFrame) -> None:
+    fetched.loc[over(fetched, 2021), "value"] = 0.12
+    found, log, repaired = apply_to_fetched(fetched, load_corrections())
+    kept = fetched["year"] != 2020
+    pd.testing.assert_frame_equal(found[kept], fetched[kept])
+    assert log["year"].unique().tolist() == [2020]
+    assert repaired[["place_id", "year", "value"]].to_numpy().tolist() == [["04013", 2021, 0.12]]
+
+
+def test_years_that_a_fetched_vintage_does_not_hold_stop_nobody(fetched: pd.DataFrame) -> None:
+    for part in (fetched[fetched["year"] > 2021], fetched[fetched["place_id"] != "04013"]):
+        found, log, repaired = apply_to_fetched(part, load_corrections())
+        pd.testing.assert_frame_equal(found, part)
+        assert log.empty
+        assert repaired.empty
+
+
+def test_figures_that_nothing_shows_to_be_repaired_are_removed(fetched: pd.DataFrame) -> None:
+    fetched.loc[over(fetched, 2021), "value"] = float("nan")
+    found, log, repaired = apply_to_fetched(fetched, load_corrections())
+    others = maricopa(found) & found["variable"].isin(["aqi_good_share", "aqi_median_index"])
+    assert found.loc[others, "value"].isna().all()
+    assert len(log) == 5
+    assert repaired.empty

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -16,6 +17,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from wwc_research.catalog.evidence_rules import CalibrationRule, SensitivityRule, SpecificationRule
 from wwc_research.errors import DataError, Faults, InputError, listed
+from wwc_research.messages import Message, message
 
 Transform = Literal["none", "log", "log_change"]
 Geography = Literal["place", "county"]
@@ -65,6 +67,11 @@ class Outcome:
     traps: tuple[str, ...] = ()
     transform: Literal["none", "log"] = "none"
     gaps: Mapping[str, str] = field(default_factory=dict)
+    breaks: Mapping[str, str] = field(default_factory=dict)
+
+    def breaks_between(self, first: int, last: int) -> dict[int, str]:
+        """First years of a new series after `first` and up to `last`, with the reason why they cannot be compared."""
+        return {int(year): why for year, why in sorted(self.breaks.items()) if first < int(year) <= last}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,14 +120,23 @@ class Variable:
     unit: str
     geography: Literal["place", "county", "puma"]
     variable: str = ""
+    std_error: str = ""
     vintages: tuple[str, ...] = ()
-    vintages_agree: bool = False
     refused_flags: tuple[str, ...] = ()
+    shipped: bool = True
 
     @property
     def observed(self) -> str:
         """Name of the variable in the observations."""
         return self.variable or self.name
+
+    @property
+    def way_to_figures(self) -> str:
+        """How figures of a column come into the panel that does not ship with any, in one sentence."""
+        return (
+            f"Run 'wwc-research data fetch {self.source}', then name the vintage in the plan under [figures]: "
+            f'{self.name} = ["{self.source}@VINTAGE"]'
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +146,8 @@ class Analysis:
     `alternatives` are the other ways of asking that stand beside the headline; `expected` is the direction that the
     plan expects. `fallback` takes the headline's place where the headline is miscalibrated on the panel; `groups` are
     halves of the exposed units by population, asked about apart; `placebo_outcomes` are columns of the panel that
-    certification should not move.
+    certification should not move. `accept_breaks` are first years of a new series of the outcome that the analysis
+    reaches across all the same.
     """
 
     name: str
@@ -156,6 +173,13 @@ class Analysis:
     synthetic_controls: bool = False
     cross_section_year: int | None = None
     cross_section_covariates: tuple[str, ...] = ()
+    accept_breaks: tuple[int, ...] = ()
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First and last year that the analysis compares, in its window or as baseline and later years."""
+        years = (*self.window, *self.baseline_years, *self.post_years)
+        return min(years), max(years)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +214,8 @@ class Plan:
     """The whole plan: analyses by outcome, the rules of every test, its text, and the hash that pages print.
 
     `treatment` heads the report, `treatments` are all those of one run; `prior_knowledge` says what had been seen of
-    results when the plan was written.
+    results when the plan was written. `figures` names by panel column the vintages that fill it, as `source@vintage` in
+    order of preference; all other columns have the shipped figures.
     """
 
     title: str
@@ -207,9 +232,41 @@ class Plan:
     sensitivity: SensitivityRule
     text: str
     sha256: str
+    figures: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 Entry = TypeVar("Entry")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedSource:
+    """A source of figures that no effect may be estimated on; see the head of `refused_sources.toml`."""
+
+    name: str
+    title: str
+    names: tuple[str, ...]
+    columns: tuple[str, ...]
+    endings: tuple[str, ...]
+    reason: str
+    instead: str
+    documentation: tuple[str, ...]
+
+    def goes_by(self, text: str) -> bool:
+        """Whether the text is one of its names, or holds one of several words, however it is written."""
+        plain = _plain_name(text)
+        names = [_plain_name(name) for name in (self.name, *self.names)]
+        undated = "_".join(word for word in plain.split("_") if not word.isdigit())
+        # "places" alone may stand in any file's name
+        return plain in names or undated in names or any("_" in name and f"_{name}_" in f"_{plain}_" for name in names)
+
+    @property
+    def refusal(self) -> str:
+        """Why no effect is estimated on it, what can be done instead, and where its publisher says so."""
+        return f"{self.title}. {self.reason} {self.instead} See {listed(self.documentation)}."
+
+
+def _plain_name(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
 def text_of(file: str) -> str:
@@ -302,10 +359,12 @@ def declare(entry: Outcome | Treatment) -> None:
     Raises
     ------
     InputError
-        Where an entry that ships has that name.
+        Where an entry that ships has that name, or the outcome is of a source that allows no estimate of an effect.
     """
     if not is_own(entry.name):
         raise InputError(f"{entry.name!r} is the name of an entry that ships; give yours another")
+    if isinstance(entry, Outcome):
+        refuse_for_effects(entry)
     known: dict[str, Any] = outcomes() if isinstance(entry, Outcome) else treatments()
     known[entry.name] = entry
 
@@ -355,23 +414,56 @@ def covariates() -> dict[str, Covariate]:
 
 @cache
 def variables() -> dict[str, Variable]:
-    """All panel columns that come from observations, by name.
+    """All panel columns that come from observations, by name."""
+    return read_entries(Variable, text_of("variables.toml"), file="catalog/variables.toml")
 
-    Raises
-    ------
-    DataError
-        Where an entry joins vintages without saying that they agree.
+
+def has_shipped_figures(outcome: Outcome) -> bool:
+    """Whether the panel has figures of the outcome without any being fetched; those of one's own are joined to it."""
+    column = variables().get(outcome.variable)
+    return column is None or column.shipped
+
+
+def way_to_analysis(outcome: str) -> str:
+    """How an outcome that waits for figures gets into a plan, in one sentence; nothing for any other name."""
+    entry = outcomes().get(outcome)
+    if entry is None or has_shipped_figures(entry):
+        return ""
+    way = variables()[entry.variable].way_to_figures
+    return f" No figures of it ship with the package. {way}, and add [analyses.{outcome}]"
+
+
+@cache
+def refused_sources() -> dict[str, RefusedSource]:
+    """Sources that allow no estimate of an effect, by name, with the reason."""
+    return read_entries(RefusedSource, text_of("refused_sources.toml"), file="catalog/refused_sources.toml")
+
+
+def refused_source(name: str) -> RefusedSource | None:
+    """The refused source that goes by this name, however it is written; None where there is none."""
+    return next((source for source in refused_sources().values() if source.goes_by(name)), None)
+
+
+def refused_columns(columns: Iterable[str], *, measure: str | None = None) -> RefusedSource | None:
+    """The refused source whose official columns these are; `measure` is the column that an effect is wanted on.
+
+    A file that was cut down to a measure under a name of its own cannot be recognised.
     """
-    entries = read_entries(Variable, text_of("variables.toml"), file="catalog/variables.toml")
-    faults = Faults("catalog/variables.toml", kind=DataError)
-    for entry in entries.values():
-        if len(entry.vintages) > 1 and not entry.vintages_agree:
-            faults.add(
-                f"[{entry.name}] joins the vintages {listed(entry.vintages)}, which differ in definition; "
-                "name one, or set vintages_agree = true with the evidence"
-            )
-    faults.raise_if_any()
-    return entries
+    plain = {column.strip().lower() for column in columns}
+    for source in refused_sources().values():
+        if plain >= {column.lower() for column in source.columns}:
+            return source
+        if measure is not None and measure.strip().lower().endswith(tuple(end.lower() for end in source.endings)):
+            return source
+    return None
+
+
+def refuse_for_effects(outcome: Outcome) -> None:
+    """Raise an `InputError` where the outcome is of a source that allows no estimate of an effect."""
+    for text in (outcome.source, outcome.name, outcome.variable):
+        source = refused_source(text)
+        if source is not None:
+            raise InputError(f"[{outcome.name}] is refused: {source.refusal}")
 
 
 def read_plan(text: str, *, file: str = "catalog/plan.toml") -> Plan:
@@ -399,6 +491,9 @@ def read_plan(text: str, *, file: str = "catalog/plan.toml") -> Plan:
             analyses[name] = entry
             _check_analysis(entry, faults)
     matching = build_entry(MatchingRule, "matching", raw.get("matching", {}), faults)
+    figures = _read_figures(raw.get("figures", {}), faults)
+    for name in analyses:
+        _check_figures(name, figures, faults)
     verdict = build_entry(VerdictRule, "verdict", raw.get("verdict", {}), faults)
     specifications = build_entry(SpecificationRule, "specifications", raw.get("specifications", {}), faults)
     calibration = build_entry(CalibrationRule, "calibration", raw.get("calibration", {}), faults)
@@ -431,7 +526,60 @@ def read_plan(text: str, *, file: str = "catalog/plan.toml") -> Plan:
         sensitivity=sensitivity,
         text=text,
         sha256=hashlib.sha256(text.encode()).hexdigest(),
+        figures=figures,
     )
+
+
+def split_vintage(text: str) -> tuple[str, str]:
+    """Source and vintage of `source@vintage`; both are empty where the text is no such pair."""
+    source, sign, vintage = (part.strip() for part in text.partition("@"))
+    return (source, vintage) if sign and source and vintage and "@" not in vintage else ("", "")
+
+
+def _read_figures(section: Any, faults: Faults) -> dict[str, tuple[str, ...]]:
+    """[figures] of a plan: vintages by panel column, as `source@vintage` in order of preference."""
+    if not isinstance(section, dict):
+        faults.add('[figures] should be a table such as aqi_median_index = ["epa_aqi@2026-11-23"]')
+        return {}
+    sources = tomllib.loads(text_of("sources.toml"))
+    figures: dict[str, tuple[str, ...]] = {}
+    for column, named in section.items():
+        if column not in variables():
+            faults.add(f"[figures] {column} is no column of the panel; allowed: {listed(variables(), limit=60)}")
+            continue
+        if not isinstance(named, list) or not named or not all(isinstance(text, str) for text in named):
+            faults.add(
+                f'[figures] {column} = {named!r} should be a list such as ["{variables()[column].source}@VINTAGE"]'
+            )
+            continue
+        for text in named:
+            _check_vintage(column, text, sources=sources, faults=faults)
+        pairs = ["@".join(split_vintage(text)) for text in named]
+        if len(set(pairs)) < len(pairs):
+            faults.add(f"[figures] {column} names a vintage twice: {listed(named, limit=20)}")
+        figures[column] = tuple(pairs)
+    return figures
+
+
+def _check_vintage(column: str, text: str, *, sources: Mapping[str, Any], faults: Faults) -> None:
+    source, _ = split_vintage(text)
+    refused = refused_source(source) if source else None
+    if not source:
+        faults.add(
+            f"[figures] {column}: {text!r} should be source@vintage, such as {variables()[column].source}@2026-11-23"
+        )
+    elif refused is not None:
+        faults.add(f"[figures] {column}: {refused.refusal}")
+    elif source not in sources:
+        faults.add(f"[figures] {column}: there is no source {source!r}; there are {listed(sources, limit=60)}")
+
+
+def _check_figures(outcome: str, figures: Mapping[str, tuple[str, ...]], faults: Faults) -> None:
+    """Note an analysis of an outcome that has no figures: none ship, and the plan names none."""
+    entry = outcomes().get(outcome)
+    if entry is not None and not has_shipped_figures(entry) and entry.variable not in figures:
+        way = variables()[entry.variable].way_to_figures
+        faults.add(f"[analyses.{outcome}]: no figures of {entry.variable} ship with the package. {way}")
 
 
 def _check_analysis(entry: Analysis, faults: Faults) -> None:
@@ -449,6 +597,32 @@ def _check_analysis(entry: Analysis, faults: Faults) -> None:
             f"[analyses.{entry.name}] baseline_years must end before post_years begin; "
             f"got {max(entry.baseline_years)} and {min(entry.post_years)}"
         )
+    else:
+        _check_breaks(entry, faults)
+
+
+def _check_breaks(entry: Analysis, faults: Faults) -> None:
+    outcome = outcomes().get(entry.name)
+    if outcome is None:
+        return
+    unknown = [year for year in entry.accept_breaks if str(year) not in outcome.breaks]
+    if unknown:
+        known = f"it breaks in {listed(outcome.breaks, limit=20)}" if outcome.breaks else "it has none"
+        faults.add(f"[analyses.{entry.name}] accept_breaks: {listed(unknown)} is no break of the series; {known}")
+    first, last = entry.span
+    for year, why in outcome.breaks_between(first, last).items():
+        if year not in entry.accept_breaks:
+            faults.add(f"[analyses.{entry.name}] {first}-{last}: {break_refusal(year, why)}")
+
+
+def break_refusal(year: int, why: str) -> Message:
+    """Why years before and after a break are not compared, and the two ways out."""
+    return message(
+        "the series breaks in {year}. {why} Compare years of one side only, or, knowing that, write "
+        "accept_breaks = [{year}] in the plan's analysis; the page then says so.",
+        year=str(year),
+        why=why,
+    )
 
 
 @cache

@@ -10,6 +10,7 @@ from wwc_research.cli import (  # isort: skip  # the order of the help
     estimating,
     matching,
     scoring,
+    fetching,
     figures,
     comparing,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "comparing",
     "estimating",
     "evidence",
+    "fetching",
     "figures",
     "main",
     "matching",

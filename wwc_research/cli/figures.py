@@ -1,4 +1,4 @@
-"""Commands on the figures: `data`, `panel` and the Standard's own tests."""
+"""Commands on the panel: `panel`, and the Standard's own tests on its figures."""
 
 from __future__ import annotations
 
@@ -9,67 +9,18 @@ from typing import Annotated, Literal
 import typer
 
 from wwc_research.atomic import write_text
-from wwc_research.cli.app import Commands, Root, app, hand_over, project_root, refuse_unwritable
+from wwc_research.cli.app import Commands, PlanFile, Root, app, hand_over, project_root, refuse_unwritable
 
-data = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, help="The figures: list, check, compile.")
 panel_app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, help="The city-year panel.")
-app.add_typer(data, name="data")
 app.add_typer(panel_app, name="panel")
 standard_app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, help="The Standard's own tests.")
 app.add_typer(standard_app, name="standard")
 
 
-@data.command("list")
-def data_list(root: Root = None) -> None:
-    """The compiled tables: rows, years, vintage, publisher, licence.
-
-    \b
-    Example:
-      wwc-research data list
-    """
-    from wwc_research.sources import raw
-
-    for table in raw.list_tables(project_root(root) / "data" / "raw"):
-        typer.echo(f"{table.name}: {table.rows:,} rows, {table.years[0]}-{table.years[1]}, vintage {table.vintage}")
-        typer.echo(f"    {table.publisher}. {table.series}. {table.licence}")
-
-
-@data.command("check")
-def data_check(root: Root = None) -> None:
-    """Compare every compiled table with its hash, row count, keys and bounds; all faults at once.
-
-    \b
-    Example:
-      wwc-research data check
-    """
-    from wwc_research.sources import raw
-
-    tables = raw.check(project_root(root) / "data" / "raw")
-    typer.echo(f"{len(tables)} tables, {sum(table.rows for table in tables):,} rows: as the manifest says.")
-
-
-@data.command("compile")
-def data_compile(
-    publishers: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the publishers' files.")],
-    root: Root = None,
-) -> None:
-    """Read the publishers' files and write the compact tables of data/raw anew, with their manifest.
-
-    \b
-    Example:
-      wwc-research data compile ../publishers
-    """
-    from wwc_research.sources import raw
-
-    written = raw.compile_all(
-        publishers, project_root(root) / "data" / "raw", progress=lambda name: typer.echo(f"reading {name}", err=True)
-    )
-    typer.echo(f"{len(written)} tables written to data/raw.")
-
-
 @panel_app.command("build")
 def panel_build(
     root: Root = None,
+    plan: PlanFile = None,
     uncorrected: Annotated[
         bool,
         typer.Option("--uncorrected", help="Leave known errors of the sources in; writes panel_uncorrected.parquet."),
@@ -77,37 +28,45 @@ def panel_build(
 ) -> None:
     """Build the city-year panel from data/raw and write it with its data dictionary to data/processed.
 
+    A plan whose [figures] name fetched vintages has a panel of its own, beside that of the shipped figures.
+
     \b
-    Example:
+    Examples:
       wwc-research panel build
+      wwc-research panel build --plan fresh.toml
     """
+    from wwc_research.evidence.panels import panel_path, uncorrected_path
+    from wwc_research.evidence.questions import read_plan_file
     from wwc_research.panel.build import build_panel
     from wwc_research.panel.dictionary import data_dictionary
     from wwc_research.sources import raw
 
     folder = project_root(root)
+    figures = read_plan_file(plan).figures
     raw.check(folder / "data" / "raw")
-    panel = build_panel(folder / "data" / "raw", corrected=not uncorrected)
-    name = "panel_uncorrected" if uncorrected else "panel"
-    target = folder / "data" / "processed" / f"{name}.parquet"
+    panel = build_panel(folder / "data" / "raw", corrected=not uncorrected, figures=figures)
+    target = (uncorrected_path if uncorrected else panel_path)(folder, figures=figures)
     panel.write(target)
-    write_text(target.with_name(f"{name}_dictionary.md"), data_dictionary(panel))
+    write_text(target.with_name(f"{target.stem}_dictionary.md"), data_dictionary(panel))
     rows = panel.frame
-    typer.echo(f"{len(rows):,} rows, {rows['place_id'].nunique():,} places: data/processed/{name}.parquet")
+    typer.echo(f"{len(rows):,} rows, {rows['place_id'].nunique():,} places: data/processed/{target.name}")
 
 
 @panel_app.command("describe")
-def panel_describe(root: Root = None) -> None:
+def panel_describe(root: Root = None, plan: PlanFile = None) -> None:
     """The data dictionary: every column with source, vintage, years, places and missingness.
 
     \b
     Example:
       wwc-research panel describe > dictionary.md
     """
+    from wwc_research.evidence.panels import panel_path
+    from wwc_research.evidence.questions import read_plan_file
     from wwc_research.panel.dictionary import data_dictionary
     from wwc_research.panel.panel import Panel
 
-    typer.echo(data_dictionary(Panel.read(project_root(root) / "data" / "processed" / "panel.parquet")), nl=False)
+    figures = read_plan_file(plan).figures
+    typer.echo(data_dictionary(Panel.read(panel_path(project_root(root), figures=figures))), nl=False)
 
 
 @standard_app.command("outcomes")

@@ -292,9 +292,10 @@ def simulate_world(
     from wwc_research.panel.panel import Panel
 
     folder = project_root(root)
-    refuse_unwritable(out, source=panel_path(folder), option="--out")
-    design = planned_design(outcome=like, treatment=treatment, plan=read_plan_file(plan))
-    panel = Panel.read(ensure_panel(folder, say=lambda line: typer.echo(line, err=True)))
+    chosen = read_plan_file(plan)
+    refuse_unwritable(out, source=panel_path(folder, figures=chosen.figures), option="--out")
+    design = planned_design(outcome=like, treatment=treatment, plan=chosen)
+    panel = Panel.read(ensure_panel(folder, say=lambda line: typer.echo(line, err=True), figures=chosen.figures))
     world = make_world(
         design.sample(panel),
         kind=kind,

@@ -47,7 +47,15 @@ def long_difference(panel: Panel, *, design: Design) -> Baseline:
 
     Exposed are units first exposed after the last baseline year and by the last of the later years; comparison
     are units not exposed by then. History is the mean and the yearly slope of the outcome over the baseline.
+
+    Raises
+    ------
+    EstimationError
+        Where the later years lie beyond those for which exposures are known.
+    InputError
+        Where the years reach across a break of the series that the analysis does not accept.
     """
+    design.refuse_breaks()
     analysis = design.analysis
     rows = design.unit_years(panel)
     known = design.treatment.known_through

@@ -14,7 +14,7 @@ import pandas as pd
 from wwc_research import catalog
 from wwc_research.catalog import Analysis, Outcome, Treatment
 from wwc_research.design.sample import Exclusion, Sample
-from wwc_research.errors import EstimationError, InputError, listed
+from wwc_research.errors import EstimationError, Faults, InputError, listed
 from wwc_research.messages import message
 from wwc_research.panel.panel import Panel
 from wwc_research.sources.observations import FLAG_WORDS
@@ -91,7 +91,11 @@ class Design:
         ------
         EstimationError
             Where no exposed or no comparison unit is left.
+        InputError
+            Where the years reach across a break of the series that the analysis does not accept, or the panel has no
+            figures of the outcome.
         """
+        self.refuse_breaks()
         frame = self.unit_years(panel)
         first, last = self.analysis.window
         frame = frame.loc[frame["time"].between(first, last)].reset_index(drop=True)
@@ -133,8 +137,24 @@ class Design:
                 **({"roster": self.roster} if self.roster != "all" else {}),
                 **({"undated": self.undated} if self.undated != "out" else {}),
                 **({"exposure_month": self.exposure_month} if self.exposure_month is not None else {}),
+                **({"accepted_breaks": list(self.accepted_breaks)} if self.accepted_breaks else {}),
             },
         )
+
+    @property
+    def accepted_breaks(self) -> dict[int, str]:
+        """Breaks of the series that the years compared reach across, with the reasons; the analysis accepts them."""
+        crossed = self.outcome.breaks_between(*self.analysis.span)
+        return {year: why for year, why in crossed.items() if year in self.analysis.accept_breaks}
+
+    def refuse_breaks(self) -> None:
+        """Raise an `InputError` where years are compared across a break that the analysis does not accept."""
+        first, last = self.analysis.span
+        faults = Faults(f"{self.outcome.name}, {first}-{last}")
+        for year, why in self.outcome.breaks_between(first, last).items():
+            if year not in self.analysis.accept_breaks:
+                faults.add(catalog.break_refusal(year, why))
+        faults.raise_if_any()
 
     def _exclusion_rules(self, frame: pd.DataFrame) -> list[tuple[str, pd.Series]]:
         """(reason, rows to drop), in the order in which they are applied."""
@@ -248,6 +268,9 @@ class Design:
     def _place_years(self, panel: Panel) -> pd.DataFrame:
         frame = panel.frame
         name, variable = self.treatment.name, self.outcome.variable
+        if variable not in frame and not catalog.has_shipped_figures(self.outcome):
+            way = catalog.variables()[variable].way_to_figures
+            raise InputError(f"{self.outcome.name}: no figures of {variable} ship with the package. {way}")
         cohort = self._cohorts(frame)
         edition = frame.get(f"{name}_edition", pd.Series("", index=frame.index))
         later = cohort.notna() & ~edition.isin(self.analysis.editions) if self.treatment.is_award else False
@@ -312,9 +335,9 @@ class Design:
         return frame[self.dose].astype(float).where(exposed, 0.0)
 
     def _std_errors(self, frame: pd.DataFrame, variable: str) -> pd.Series:
-        """Published standard errors of the outcome as analysed; none after a transformation."""
-        nothing = pd.Series(np.nan, index=frame.index)
-        return frame.get(f"{variable}_std_error", nothing) if self.outcome.transform == "none" else nothing
+        """Published standard errors of the outcome as analysed; of a logarithm by the delta method, se / x."""
+        published = frame.get(f"{variable}_std_error", pd.Series(np.nan, index=frame.index))
+        return published / frame[variable] if self.outcome.transform == "log" else published
 
     def _analysed(self, values: pd.Series) -> pd.Series:
         return np.log(values) if self.outcome.transform == "log" else values

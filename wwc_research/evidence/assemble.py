@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from wwc_research import __version__, catalog, inference
+from wwc_research import catalog, inference
 from wwc_research.catalog import Analysis, Headline, Plan, Treatment
 from wwc_research.design.baseline import cross_section
 from wwc_research.design.design import Design
@@ -33,13 +33,13 @@ from wwc_research.evidence.calibration import PageLots, card
 from wwc_research.evidence.calibration_draws import Chunk
 from wwc_research.evidence.evidence import Check, Evidence
 from wwc_research.evidence.placebos import placebos
+from wwc_research.evidence.provenance import provenance
 from wwc_research.evidence.randomisation import Lottery, draw_lots
 from wwc_research.evidence.sensitivity import Finding, sensitivity
 from wwc_research.evidence.specifications import centred
 from wwc_research.evidence.variations import variations
 from wwc_research.messages import Message, message, said
 from wwc_research.panel.panel import Panel
-from wwc_research.sources import raw
 
 Floats = npt.NDArray[np.float64]
 
@@ -136,7 +136,7 @@ def assemble(*, outcome: str, treatment: str, panel: Panel, plan: Plan, prepared
         method_cards=_method_cards(
             [found.estimate, *others.found.values()], with_synthetic=design.analysis.synthetic_controls
         ),
-        provenance=_provenance(panel, plan, design=design),
+        provenance=provenance(panel, plan, design=design),
         own={
             kind: dataclasses.asdict(entry)
             for kind, entry in (("outcome", design.outcome), ("treatment", design.treatment))
@@ -159,7 +159,10 @@ def planned_design(*, outcome: str, treatment: str, plan: Plan) -> Design:
         Where the plan has no analysis of the outcome, or the treatment is not dated.
     """
     if outcome not in plan.analyses:
-        raise InputError(f"the plan has no analysis of {outcome!r}; it has {listed(plan.analyses, limit=40)}")
+        way = catalog.way_to_analysis(outcome)
+        raise InputError(
+            f"the plan has no analysis of {outcome!r}; it has {listed(plan.analyses, limit=40)}.{way}".removesuffix(".")
+        )
     return Design(
         outcome=catalog.outcome(outcome), treatment=catalog.treatment(treatment), analysis=plan.analyses[outcome]
     )
@@ -586,6 +589,13 @@ def _notes(design: Design, panel: Panel, sample: Sample) -> Iterable[str]:
     for year, why in outcome.gaps.items():
         if first < int(year) < last:
             yield message("{year} is missing: {why}.", year=str(year), why=why)
+    for broken, why in design.accepted_breaks.items():
+        yield message(
+            "The series breaks in {year}. {why} The plan accepts this, so part of any change from before to after may "
+            "be a change of the figures and not of the cities.",
+            year=str(broken),
+            why=why,
+        )
 
 
 def _edition_notes(design: Design) -> Iterable[str]:
@@ -612,46 +622,3 @@ def _method_cards(found: Sequence[Estimate], *, with_synthetic: bool) -> dict[st
     if matched_difference.NAME in names:
         cards[matched_difference.NAME] = inspect.cleandoc(matched_difference.__doc__ or "")
     return cards
-
-
-def _provenance(panel: Panel, plan: Plan, *, design: Design) -> dict[str, Any]:
-    """Sources of the outcome, the treatment and the covariates, with vintages and licences, and all hashes."""
-    used = {design.outcome.source, design.treatment.table.split("/")[0]}
-    for name in (*design.analysis.covariates, *design.analysis.cross_section_covariates):
-        for variable in catalog.covariates()[name].variables:
-            used.add(panel.column(variable).source)
-    if design.analysis.cross_section_year is not None:
-        used.add("youth_neet_puma")
-    entries = raw.load_sources()
-    return {
-        "sources": [
-            _origin(entries[name]) if name in entries else _own_origin(name, panel=panel) for name in sorted(used)
-        ],
-        "plan_title": plan.title,
-        "plan_written": plan.written,
-        "plan_sha256": plan.sha256,
-        "data_sha256": panel.data_hash,
-        "version": __version__,
-        "seed": plan.seed,
-    }
-
-
-def _own_origin(file: str, *, panel: Panel) -> dict[str, str]:
-    """A researcher's own file, by its name and the hash that its column of the panel carries."""
-    vintages = {vintage for column in panel.columns if column.source == file for vintage in column.vintages}
-    return {
-        "series": file,
-        "publisher": message("a file of the researcher's own"),
-        "vintage": ", ".join(sorted(vintages)),
-        "licence": message("not stated"),
-    }
-
-
-def _origin(source: dict[str, Any]) -> dict[str, str]:
-    vintages = sorted({str(table["vintage"]) for table in source["tables"].values()})
-    return {
-        "series": source["title"],
-        "publisher": source["publisher"],
-        "vintage": ", ".join(vintages),
-        "licence": source["licence"],
-    }

@@ -21,7 +21,7 @@ CheckResult = Literal["passed", "failed", "cannot_tell"]
 Cause = Literal["", "unreliable", "imprecise"]
 VerdictCode = Literal["improvement", "harm", "no_effect_larger", "cannot_tell"]
 Strength = Literal["moderate", "promising", "none"]
-FORMAT = 4
+FORMAT = 5
 _ROWS: Final = (
     "cohorts", "trends", "balance", "overlap", "matched", "notes", "synthetic", "variations", "groups", "places",
     "adoptions",
@@ -113,7 +113,8 @@ class Evidence:
     `lot_std_error`, `draws`, and `years_after`, the mean distance from exposure. `cohorts`, `trends`, `balance`,
     `overlap`, `matched` and `exclusions` are lists of rows; `places` and `adoptions` are those of the map and of the
     timeline (`evidence.adoptions`), empty where there are none; `synthetic` has one entry a synthetic control, where
-    they are planned; `method_cards` are those of the estimators used; `provenance` names data and plan hashes.
+    they are planned; `method_cards` are those of the estimators used; `provenance` has
+    each source and vintage with the columns that it filled, and the hashes of data and plan.
 
     How far to believe it: `variations` are the headline's design changed in one point each and placebos,
     `not_applicable` the names of checks that have no meaning here, and why; `sensitivity` has `parallel_trends`,

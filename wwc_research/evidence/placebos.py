@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from wwc_research import catalog
 from wwc_research.catalog import Headline, Outcome, VerdictRule
 from wwc_research.design import variants
 from wwc_research.design.design import MAIN_COUNTY, Design
@@ -249,7 +250,7 @@ def with_placebo_outcome(design: Design, panel: Panel, *, column: PanelColumn) -
     """The same design for another column of the panel, over its years up to the end of the planned window.
 
     Counts and dollars are analysed in logarithms. Where the column was not measured for counties, places are the
-    units, whatever those of the design.
+    units, whatever those of the design. Where the column's own series breaks, its years begin at the last break.
     """
     in_logs = column.name.endswith(IN_LOGS)
     is_share = column.name.endswith("_share")
@@ -265,10 +266,13 @@ def with_placebo_outcome(design: Design, panel: Panel, *, column: PanelColumn) -
         geography="county" if column.name + MAIN_COUNTY in panel.frame else "place",
         coverage=message("the places for which the panel has it"),
         gaps={},
+        breaks={},
     )
     measured = design.analysis.unit if column.name + MAIN_COUNTY in panel.frame else "place"
-    window = (column.first_year or first, min(column.last_year or last, last))
-    return replace(design, outcome=outcome).with_analysis(unit=measured, window=window)
+    start, end = column.first_year or first, min(column.last_year or last, last)
+    of_column = [entry for entry in catalog.outcomes().values() if entry.variable == column.name]
+    broken = [year for entry in of_column for year in entry.breaks_between(start, end)]
+    return replace(design, outcome=outcome).with_analysis(unit=measured, window=(max([start, *broken]), end))
 
 
 def _cohorts(design: Design, panel: Panel, *, sample: Sample, judge: _Judge) -> list[Variation] | str:

@@ -19,6 +19,7 @@ from wwc_research.atomic import write_text
 from wwc_research.catalog import Plan
 from wwc_research.errors import DataError, Faults, listed
 from wwc_research.messages import Message, counted, message
+from wwc_research.panel.figures import digest_of_fetched, fetched_tables
 from wwc_research.sources.raw import list_tables
 from wwc_research.sources.tables import MANIFEST
 
@@ -196,7 +197,7 @@ def lock(plan: Plan, *, raw: Path, today: date, reason: str = "", panel_sha256: 
         Where a table is absent or not what the manifest says: such data are not worth a lock.
     """
     faults = Faults(str(raw), kind=DataError)
-    found = _tables(raw)
+    found = _tables(raw, plan)
     for table in list_tables(raw):
         if table.name not in found:
             faults.add(f"{table.path} is absent; restore it or compile again, then lock")
@@ -209,7 +210,7 @@ def lock(plan: Plan, *, raw: Path, today: date, reason: str = "", panel_sha256: 
         title=plan.title,
         prior_knowledge=plan.prior_knowledge,
         plan_sha256=plan.sha256,
-        data_sha256=_data_sha256(raw),
+        data_sha256=_data_sha256(raw, plan),
         panel_sha256=panel_sha256,
         version=__version__,
         plan_text=plan.text,
@@ -315,7 +316,7 @@ def check(plan: Plan, *, lock: PlanLock | None, raw: Path, run: Run) -> PlanStat
         )
     locked, now = tomllib.loads(lock.plan_text), tomllib.loads(plan.text)
     settings = tuple(_changed_settings(locked, now))
-    deviations = (*settings, *_unplanned(locked, run), *_edited(locked, run.edits), *_changed_tables(lock, raw))
+    deviations = (*settings, *_unplanned(locked, run), *_edited(locked, run.edits), *_changed_tables(lock, raw, plan))
     return PlanStatus(
         state="deviates" if deviations else "follows",
         date=lock.date,
@@ -330,6 +331,10 @@ def check(plan: Plan, *, lock: PlanLock | None, raw: Path, run: Run) -> PlanStat
 def _changed_settings(locked: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Message]:
     """Every field of the plan that is not as it was locked, but for wording."""
     of_substance = [{k: v for k, v in plan.items() if k not in (*_WORDING, "analyses")} for plan in (locked, now)]
+    for plan in of_substance:
+        if isinstance(plan.get("figures"), dict):
+            # the only lists whose order matters: a vintage comes before another
+            plan["figures"] = {column: ", then ".join(named) for column, named in plan["figures"].items()}
     yield from _changed(*of_substance)
     was, is_now = locked.get("analyses", {}), now.get("analyses", {})
     for name in dict.fromkeys([*was, *is_now]):
@@ -414,8 +419,8 @@ def _edited(locked: Mapping[str, Any], edits: Mapping[str, Any]) -> Iterator[Mes
             )
 
 
-def _changed_tables(lock: PlanLock, raw: Path) -> Iterator[Message]:
-    found = _tables(raw)
+def _changed_tables(lock: PlanLock, raw: Path, plan: Plan) -> Iterator[Message]:
+    found = _tables(raw, plan)
     for name in sorted({*lock.tables, *found}):
         was, is_now = lock.tables.get(name), found.get(name)
         if was is None and is_now is not None:
@@ -473,22 +478,27 @@ def _notes(
         )
 
 
-def _tables(raw: Path) -> dict[str, LockedTable]:
-    """The tables that the manifest names and that are there, each with the hash of its bytes on disk."""
+def _tables(raw: Path, plan: Plan) -> dict[str, LockedTable]:
+    """The tables of the manifest and of the fetched vintages that the plan names, with the hash of what is on disk."""
+    named = {table.name: (table, raw / table.path) for table in list_tables(raw)}
     return {
-        table.name: LockedTable(
-            vintage=table.vintage, sha256=hashlib.sha256((raw / table.path).read_bytes()).hexdigest()
-        )
-        for table in list_tables(raw)
-        if (raw / table.path).is_file()
+        name: LockedTable(vintage=table.vintage, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        for name, (table, path) in {**named, **fetched_tables(plan.figures, raw_dir=raw)}.items()
+        if path.is_file()
     }
 
 
-def _data_sha256(raw: Path) -> str:
-    """Names and bytes of the manifest and of every table, in one hash; the one that a report's run.json has."""
+def _data_sha256(raw: Path, plan: Plan) -> str:
+    """Names and bytes of the manifest, of every table and of what the plan names of fetched ones, in one hash.
+
+    The one that a report's run.json has.
+    """
     digest = hashlib.sha256()
     for path in sorted([raw / MANIFEST, *raw.rglob("*.csv")]):
         digest.update(path.relative_to(raw).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    if plan.figures:
+        digest = hashlib.sha256(digest.hexdigest().encode())
+        digest_of_fetched(digest, figures=plan.figures, raw_dir=raw)
     return digest.hexdigest()
 
 

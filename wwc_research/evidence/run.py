@@ -106,12 +106,12 @@ def setting_of(root: Path, *, panel_path: Path, plan: Plan, data_hash: str) -> S
     Parameters
     ----------
     data_hash
-        Over the compiled tables as they are on disk.
+        Over the compiled tables, and the fetched ones that the plan names, as they are on disk.
     """
     work = root / "data" / "processed"
     return Setting(
         panel_path=panel_path,
-        uncorrected_path=uncorrected_path(root),
+        uncorrected_path=uncorrected_path(root, figures=plan.figures),
         raw=root / "data" / "raw",
         lock_path=root / LOCK_FILE,
         plan_text=plan.text,

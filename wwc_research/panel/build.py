@@ -1,26 +1,28 @@
 """Compiled tables → the city-year panel: places as published, counties and microdata areas by weights.
 
-In: data/raw. Out: a `Panel` of every US place of 30,000 people and more, 2006-2024.
+In: data/raw, and the fetched vintages that a plan names. Out: a `Panel` of every US place of 30,000 people and more,
+2006-2024 or up to the last fetched year.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from wwc_research import catalog
 from wwc_research.catalog import Variable
-from wwc_research.errors import DataError, InputError, listed
+from wwc_research.errors import DataError, InputError
 from wwc_research.panel import doses
 from wwc_research.panel.areas import area_values_to_places
-from wwc_research.panel.panel import Panel, PanelColumn
-from wwc_research.sources import corrections, crosswalks, raw
+from wwc_research.panel.figures import Figures, Vintage, digest_of_fetched, read_figures, rows_of
+from wwc_research.panel.panel import Panel, PanelColumn, Served
+from wwc_research.sources import crosswalks, raw
 from wwc_research.sources.places import short_name
 from wwc_research.standard import timing
 
@@ -28,7 +30,9 @@ YEARS = range(2006, 2025)
 MAIN_COUNTY = "_main_county"
 
 
-def build_panel(raw_dir: Path, *, corrected: bool = True) -> Panel:
+def build_panel(
+    raw_dir: Path, *, corrected: bool = True, figures: Figures | None = None, fetched_dir: Path | None = None
+) -> Panel:
     """The panel of `raw_dir`, one row a place and year.
 
     Parameters
@@ -37,27 +41,34 @@ def build_panel(raw_dir: Path, *, corrected: bool = True) -> Panel:
         Folder with manifest.toml and the compiled tables.
     corrected
         Whether the declared corrections are applied; without them the panel shows the figures as published.
+    figures
+        Vintages by panel column, as `source@vintage` in order of preference (`Plan.figures`); all other columns have
+        the shipped figures, and columns without shipped figures are absent.
+    fetched_dir
+        Folder of the fetched vintages (default: `fetched` beside `raw_dir`).
 
     Raises
     ------
     DataError
         Where a table is absent or altered, or where a figure the catalog promises is not in the tables.
+    InputError
+        Where `figures` names vintages that are not on disk, hold no such figures, or differ in definition.
     """
     universe = raw.read_table(raw_dir, "gazetteer/universe")
-    observations = raw.read_observations(raw_dir, corrected=False)
-    log: tuple[str, ...] = ()
-    if corrected:
-        ledger = corrections.load_corrections()
-        observations, removed = corrections.apply_corrections(observations, ledger)
-        log = _correction_lines(removed, ledger)
-    grid = _grid(universe, counties=raw.read_table(raw_dir, "gazetteer/counties"))
+    observed = read_figures(raw_dir, figures=figures, fetched_dir=fetched_dir, corrected=corrected)
+    grid = _grid(
+        universe, counties=raw.read_table(raw_dir, "gazetteer/counties"), years=_years(observed.frame, figures)
+    )
+    young = _young_people(observed.frame)
     parts, columns = [grid], []
-    for variable in catalog.variables().values():
-        values, vintages = _one_vintage(observations, variable)
-        crosswalk = _crosswalk(raw_dir, geography=variable.geography, observations=observations)
+    for name, vintages in observed.vintages.items():
+        variable = catalog.variables()[name]
+        values = _preferred(observed.frame, variable, vintages=vintages)
+        crosswalk = _crosswalk(raw_dir, geography=variable.geography, young=young)
         filled = _to_places(values, variable, crosswalk=crosswalk, grid=grid)
         parts.append(filled)
-        columns.append(_described(filled, variable, vintages=vintages, grid=grid))
+        served = _served(values, vintages, crosswalk=crosswalk, grid=grid)
+        columns.append(_described(filled, variable, served=served, grid=grid))
     levels, level_columns = doses.level_columns(
         grid,
         raw.read_table(raw_dir, "certification/events"),
@@ -73,34 +84,29 @@ def build_panel(raw_dir: Path, *, corrected: bool = True) -> Panel:
     return Panel(
         frame=frame,
         columns=(*columns, *treatment_columns, *level_columns),
-        data_hash=_inputs_hash(raw_dir),
-        corrections=log,
+        data_hash=_inputs_hash(raw_dir, figures=figures, fetched_dir=fetched_dir),
+        corrections=observed.corrections,
     )
 
 
-def _correction_lines(removed: pd.DataFrame, ledger: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
-    """What each correction took out, in one line an entry."""
-    lines = []
-    for name, rows in removed.groupby("correction"):
-        places, years = sorted(rows["place_id"].unique()), sorted(rows["year"].unique())
-        entry = ledger[str(name)]
-        lines.append(
-            f"{entry['source']}, {listed(places)}, {listed(years)}: {len(rows)} figures removed. {entry['reason']}"
-        )
-    return tuple(lines)
+def panel_is_current(path: Path, *, raw: Path, figures: Figures | None = None, fetched_dir: Path | None = None) -> bool:
+    """Whether the panel at `path` was made from these tables and vintages by this very code.
 
-
-def panel_is_current(path: Path, *, raw: Path) -> bool:
-    """Whether the panel at `path` was made from the tables in `raw` by this very code."""
+    Raises
+    ------
+    InputError
+        Where `figures` names vintages that are not on disk.
+    """
+    wanted = _inputs_hash(raw, figures=figures, fetched_dir=fetched_dir)
     if not path.exists():
         return False
     try:
-        return Panel.read(path).data_hash == _inputs_hash(raw)
+        return Panel.read(path).data_hash == wanted
     except InputError:
         return False
 
 
-def _inputs_hash(raw_dir: Path) -> str:
+def _inputs_hash(raw_dir: Path, *, figures: Figures | None, fetched_dir: Path | None) -> str:
     """Hash over the tables as they are and over the code and catalog (but the plan) that turn them into the panel."""
     base = Path(str(resources.files("wwc_research")))
     made_by = [path for room in ("panel", "sources", "standard", "catalog") for path in (base / room).rglob("*")]
@@ -108,10 +114,19 @@ def _inputs_hash(raw_dir: Path) -> str:
     for path in [raw_dir / "manifest.toml", *sorted(raw_dir.rglob("*.csv")), *sorted(made_by)]:
         if path.suffix in {".py", ".toml", ".csv"} and path.name != "plan.toml":
             digest.update(path.read_bytes())
+    digest_of_fetched(digest, figures=figures, raw_dir=raw_dir, fetched_dir=fetched_dir)
     return digest.hexdigest()
 
 
-def _grid(universe: pd.DataFrame, *, counties: pd.DataFrame) -> pd.DataFrame:
+def _years(observations: pd.DataFrame, figures: Figures | None) -> range:
+    """The years of the panel: fetched figures can add later ones, never earlier ones."""
+    named = {text for texts in (figures or {}).values() for text in texts}
+    chosen = (observations["source"] + "@" + observations["vintage"]).isin(named) & observations["value"].notna()
+    last = observations.loc[chosen, "year"].max() if chosen.any() else YEARS.stop - 1
+    return range(YEARS.start, max(YEARS.stop, int(last) + 1))
+
+
+def _grid(universe: pd.DataFrame, *, counties: pd.DataFrame, years: range) -> pd.DataFrame:
     """Every place and year, with the place's Census name, its short label, its state and main county."""
     named = counties.set_index("county_id")
     county_names = universe["county_id"].map(named["name"] + ", " + named["state"])
@@ -119,41 +134,66 @@ def _grid(universe: pd.DataFrame, *, counties: pd.DataFrame) -> pd.DataFrame:
         label=universe["name"].map(short_name) + ", " + universe["state"],
         county_name=county_names.to_numpy(),
     )
-    years = pd.DataFrame({"year": np.arange(YEARS.start, YEARS.stop)})
-    return places.merge(years, how="cross").sort_values(["place_id", "year"], ignore_index=True)
+    return places.merge(pd.DataFrame({"year": np.arange(years.start, years.stop)}), how="cross").sort_values(
+        ["place_id", "year"], ignore_index=True
+    )
 
 
-def _one_vintage(observations: pd.DataFrame, variable: Variable) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _preferred(observations: pd.DataFrame, variable: Variable, *, vintages: Sequence[Vintage]) -> pd.DataFrame:
     """Observations of one variable with one row a place and year, the preferred vintage first."""
-    chosen = observations.loc[
-        observations["source"].eq(variable.source) & observations["variable"].eq(variable.observed)
-    ]
-    found = sorted(chosen["vintage"].unique())
-    wanted = variable.vintages or tuple(found)
-    missing = [vintage for vintage in wanted if vintage not in found]
-    if not found or missing:
+    ranked = pd.concat(
+        [_with_errors(observations, variable, vintage).assign(rank=at) for at, vintage in enumerate(vintages)]
+    )
+    twice = ranked.duplicated(["place_id", "year", "rank"])
+    if twice.any():
+        first = ranked.loc[twice].iloc[0]
         raise DataError(
-            f"catalog/variables.toml [{variable.name}]: the tables hold vintages {found} of {variable.observed} from "
-            f"{variable.source}, but not {missing or 'any'}; compile the source again or correct the entry"
+            f"{variable.name}: {vintages[first['rank']]} has more than one {variable.observed} for {first['place_id']} "
+            f"in {first['year']}; fetch it again with one geography or one table of them"
         )
-    if not variable.vintages and len(found) > 1:
-        raise DataError(
-            f"catalog/variables.toml [{variable.name}]: the tables hold several vintages ({found}); "
-            "say in `vintages` which are meant"
-        )
-    ranked = chosen.loc[chosen["vintage"].isin(wanted)].copy()
     ranked.loc[ranked["flag"].isin(variable.refused_flags), ["value", "std_error"]] = np.nan
-    rank = ranked["vintage"].map({vintage: place for place, vintage in enumerate(wanted)})
     # a vintage comes before another only where it has the figure: a row that says why there is none does not hide one
-    order = ranked.assign(rank=rank, empty=ranked["value"].isna()).sort_values(["empty", "rank"], kind="stable")
-    return order.drop_duplicates(["place_id", "year"]), tuple(str(vintage) for vintage in wanted)
+    order = ranked.assign(empty=ranked["value"].isna()).sort_values(["empty", "rank"], kind="stable")
+    return order.drop_duplicates(["place_id", "year"])
+
+
+def _with_errors(observations: pd.DataFrame, variable: Variable, vintage: Vintage) -> pd.DataFrame:
+    """A vintage's figures for a column, with the standard errors beside them or those of `variable.std_error`."""
+    rows = rows_of(observations, vintage, variable)
+    if not variable.std_error:
+        return rows
+    errors = rows_of(observations, vintage, dataclasses.replace(variable, variable=variable.std_error))
+    if errors.empty:
+        raise DataError(
+            f"{variable.name}: {vintage} holds no {variable.std_error}, which is the standard error of the column; "
+            "fetch it again"
+        )
+    named = errors[["place_id", "year", "value"]].rename(columns={"value": "named"})
+    # 0 is a sample without variation, not certainty
+    joined = rows.merge(named, on=["place_id", "year"], how="left")
+    known = joined.pop("named")
+    return joined.assign(std_error=known.where((known > 0) & joined["value"].notna()))
+
+
+def _served(
+    values: pd.DataFrame, vintages: Sequence[Vintage], *, crosswalk: pd.DataFrame | None, grid: pd.DataFrame
+) -> tuple[Served, ...]:
+    """How many figures of each vintage the column rests on: of places, counties or areas, in the years of the panel."""
+    areas = (grid["place_id"] if crosswalk is None else crosswalk["area_id"]).drop_duplicates()
+    within = values["year"].between(grid["year"].min(), grid["year"].max())
+    used = values.loc[values["value"].notna() & within].merge(areas.rename("place_id"), on="place_id")
+    counts = used["rank"].value_counts()
+    return tuple(
+        Served(source=vintage.source, vintage=vintage.name, n_figures=int(counts.get(at, 0)))
+        for at, vintage in enumerate(vintages)
+    )
 
 
 def _to_places(
-    values: pd.DataFrame, variable: Variable, *, crosswalk: pd.DataFrame, grid: pd.DataFrame
+    values: pd.DataFrame, variable: Variable, *, crosswalk: pd.DataFrame | None, grid: pd.DataFrame
 ) -> pd.DataFrame:
     """Columns of one variable aligned with `grid`: value, and where known standard error, flag, coverage."""
-    if variable.geography == "place":
+    if crosswalk is None:
         return _aligned(values.set_index(["place_id", "year"]), grid, name=variable.name)
     weighted = area_values_to_places(values, crosswalk=crosswalk).set_index(["place_id", "year"])
     filled = _aligned(weighted, grid, name=variable.name)
@@ -177,12 +217,24 @@ def _aligned(indexed: pd.DataFrame, grid: pd.DataFrame, *, name: str, key: str =
     return pd.DataFrame(columns, index=grid.index)
 
 
-def _crosswalk(raw_dir: Path, *, geography: str, observations: pd.DataFrame) -> pd.DataFrame:
-    """place_id, area_id, share of the place's people, weight of the area, and the years for which they hold."""
+def _young_people(observations: pd.DataFrame) -> pd.Series:
+    """People aged 16 to 24 by microdata area, from the one shipped table of them."""
+    rows = observations.loc[
+        (observations["variable"] == "youth_population_count") & (observations["source"] == "youth_neet_puma")
+    ]
+    return rows.set_index("place_id")["value"]
+
+
+def _crosswalk(raw_dir: Path, *, geography: str, young: pd.Series) -> pd.DataFrame | None:
+    """place_id, area_id, share of the place's people, weight of the area, and the years for which they hold.
+
+    None for figures of places, which need none.
+    """
+    if geography == "place":
+        return None
     if geography == "puma":
-        return _microdata_areas(raw_dir, observations=observations)
+        return _microdata_areas(raw_dir, young=young)
     table = raw.read_table(raw_dir, "crosswalks/place_county")
-    table = table.loc[table["county_kind"] == "county"]
     first = table["period"].map({period: span[0] for period, span in crosswalks.PERIODS.items()})
     last = table["period"].map({period: span[1] for period, span in crosswalks.PERIODS.items()})
     return pd.DataFrame(
@@ -191,17 +243,17 @@ def _crosswalk(raw_dir: Path, *, geography: str, observations: pd.DataFrame) -> 
             "area_id": table["county_id"],
             "share": table["county_share"],
             "weight": table["county_share"],
-            # the oldest list also serves the years before it
-            "first_year": first.where(first > first.min(), YEARS.start),
+            # The oldest list also serves the years before it. Connecticut's planning regions serve every year: some
+            # publishers carry them back, and no figure is of regions and of counties.
+            "first_year": first.where((first > first.min()) & (table["county_kind"] == "county"), YEARS.start),
             "last_year": last,
         }
     )
 
 
-def _microdata_areas(raw_dir: Path, *, observations: pd.DataFrame) -> pd.DataFrame:
+def _microdata_areas(raw_dir: Path, *, young: pd.Series) -> pd.DataFrame:
     """Areas of the 2010 census, for which the only figures (2021) were drawn, weighted by their young people."""
     table = raw.read_table(raw_dir, "crosswalks/puma_place_2010")
-    young = observations.loc[observations["variable"] == "youth_population_count"].set_index("place_id")["value"]
     return pd.DataFrame(
         {
             "place_id": table["place_id"],
@@ -214,7 +266,9 @@ def _microdata_areas(raw_dir: Path, *, observations: pd.DataFrame) -> pd.DataFra
     )
 
 
-def _described(filled: pd.DataFrame, variable: Variable, *, vintages: Iterable[str], grid: pd.DataFrame) -> PanelColumn:
+def _described(
+    filled: pd.DataFrame, variable: Variable, *, served: tuple[Served, ...], grid: pd.DataFrame
+) -> PanelColumn:
     present = filled[variable.name].notna()
     years = grid.loc[present, "year"]
     first, last = (int(years.min()), int(years.max())) if present.any() else (None, None)
@@ -225,8 +279,9 @@ def _described(filled: pd.DataFrame, variable: Variable, *, vintages: Iterable[s
         title=variable.title,
         unit=variable.unit,
         geography=variable.geography,
-        source=variable.source,
-        vintages=tuple(vintages),
+        source=served[0].source,
+        vintages=tuple(dict.fromkeys(item.vintage for item in served)),
+        served=served,
         first_year=first,
         last_year=last,
         n_values=int(present.sum()),

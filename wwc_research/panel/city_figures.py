@@ -6,7 +6,7 @@ In: a `Panel`, an outcome and cities with their peers. Out: one frozen `History`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,15 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """First year of a new series, why it cannot be compared with the one before, and whether the plan does so."""
+
+    year: int
+    why: str
+    is_accepted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What the panel knows of one outcome in one city.
 
@@ -90,8 +99,12 @@ class History:
         figure in every year in which the city has one.
     covered_share
         Least share of the city's people whom the figure covers; NaN where it is the city's own figure.
+    breaks
+        Breaks of the series between the first and the last figure of the city.
     change
         None where one side has no year.
+    is_parted
+        Whether it is None because of a break: there are figures on both sides, and the series breaks between them.
     """
 
     place_id: str
@@ -102,7 +115,9 @@ class History:
     peers: tuple[str, ...]
     n_group: int
     covered_share: float
+    breaks: tuple[Break, ...]
     change: Change | None
+    is_parted: bool
 
 
 def city_histories(
@@ -112,6 +127,7 @@ def city_histories(
     peers: Mapping[str, Sequence[str]],
     since: Mapping[str, int],
     otherwise: tuple[Sequence[int], Sequence[int]],
+    accepted: Collection[int] = (),
 ) -> dict[str, History]:
     """The history of an outcome in each city.
 
@@ -123,9 +139,11 @@ def city_histories(
         By city, the place_ids to compare it with.
     since
         First year that counts as exposed, by city; its change goes from the last `MOST_YEARS` years with figures
-        before that year to the last `MOST_YEARS` from it on.
+        before that year to the last `MOST_YEARS` from it on, all of them on one side of any break of the series.
     otherwise
         Years before and after for the other cities; those with figures are used.
+    accepted
+        Breaks of the series that the plan compares across; here figures of one side only are compared all the same.
 
     Returns
     -------
@@ -134,7 +152,7 @@ def city_histories(
         the same figure; means of logs are taken back to the unit of the panel. The group of a certified city is the
         other certified ones, that of another city the others.
     """
-    tables = _Tables.of(panel, outcome)
+    tables = _Tables.of(panel, outcome, accepted=accepted)
     return {place_id: tables.history(place_id, chosen, since, otherwise) for place_id, chosen in peers.items()}
 
 
@@ -143,6 +161,7 @@ class _Tables:
     """Places by years, as arrays: values on the scale of the analysis, standard errors, marks, covered shares."""
 
     outcome: Outcome
+    accepted: Collection[int]
     rows: Mapping[str, int]
     years: Sequence[int]
     values: Floats
@@ -155,7 +174,7 @@ class _Tables:
     critical: float
 
     @classmethod
-    def of(cls, panel: Panel, outcome: Outcome) -> _Tables:
+    def of(cls, panel: Panel, outcome: Outcome, *, accepted: Collection[int]) -> _Tables:
         name, column = outcome.variable, panel.column(outcome.variable)
         years = range(column.first_year or 0, (column.last_year or -1) + 1)
         frame = panel.frame.loc[panel.frame["year"].isin(years)]
@@ -176,6 +195,7 @@ class _Tables:
         ever = fixed["certification_cohort"].notna() | fixed["certification_is_undated"].eq(True)
         return cls(
             outcome=outcome,
+            accepted=accepted,
             rows={str(place): at for at, place in enumerate(places)},
             years=years,
             values=np.log(values) if outcome.transform == "log" else values,
@@ -207,7 +227,8 @@ class _Tables:
         chosen = chosen if len(chosen) >= FEWEST else []
         group = group if len(group) >= FEWEST else group[:0]
         covered = self.covered[own][has]
-        sides = self._sides(has, since.get(place_id), otherwise)
+        known = self._known_sides(has, since.get(place_id), otherwise)
+        sides = self._one_series(*known)
         return History(
             place_id=place_id,
             outcome=self.outcome.name,
@@ -217,8 +238,15 @@ class _Tables:
             peers=tuple(peer for peer in peers if self.rows[peer] in set(chosen)),
             n_group=len(group),
             covered_share=float(np.nanmin(covered)) if np.isfinite(covered).any() else math.nan,
+            breaks=self._breaks(has),
             change=self._change(own, chosen, *sides) if all(sides) else None,
+            is_parted=all(known) and not all(sides),
         )
+
+    def _breaks(self, has: NDArray[np.bool_]) -> tuple[Break, ...]:
+        known = [year for at, year in enumerate(self.years) if has[at]]
+        crossed = self.outcome.breaks_between(known[0], known[-1]) if known else {}
+        return tuple(Break(year=year, why=why, is_accepted=year in self.accepted) for year, why in crossed.items())
 
     def _figures(
         self, own: int, has: NDArray[np.bool_], chosen: Sequence[int], group: NDArray[np.intp]
@@ -254,22 +282,31 @@ class _Tables:
                 grouped.setdefault((why, correction), []).append(year)
         return tuple(Missing(years=tuple(years), why=why, correction=text) for (why, text), years in grouped.items())
 
-    def _sides(
+    def _known_sides(
         self, has: NDArray[np.bool_], since: int | None, otherwise: tuple[Sequence[int], Sequence[int]]
     ) -> tuple[list[int], list[int]]:
-        """Positions of the years before and after."""
+        """Positions of the years with a figure before and after."""
         known = [at for at in range(len(self.years)) if has[at]]
         if since is None:
             before, after = ([at for at in known if self.years[at] in side] for side in otherwise)
         else:
             before, after = ([at for at in known if (self.years[at] >= since) is late] for late in (False, True))
+        return before, after
+
+    def _one_series(self, before: list[int], after: list[int]) -> tuple[list[int], list[int]]:
+        """The nearest of these years that no break parts from the last year before."""
+        if before and after:
+            last = self.years[before[-1]]
+            # figures across a break of the series are no change of the city
+            after = [at for at in after if not self.outcome.breaks_between(last, self.years[at])]
+            before = [at for at in before if not self.outcome.breaks_between(self.years[at], last)]
         return before[-MOST_YEARS:], after[-MOST_YEARS:]
 
     def _change(self, own: int, chosen: Sequence[int], before: list[int], after: list[int]) -> Change:
         """Means of the years after less means of those before; survey errors of different years are independent."""
         moved = self.values[:, after].mean(axis=1) - self.values[:, before].mean(axis=1)
-        # the errors of logs would be those over the values; the outcome in logs has none
-        errors = self.errors if self.outcome.transform == "none" else np.full_like(self.errors, math.nan)
+        # of logs by the delta method: errors over values
+        errors = self.errors if self.outcome.transform == "none" else self.errors / np.exp(self.values)
         variance = sum((errors[:, side] ** 2).sum(axis=1) / len(side) ** 2 for side in (before, after))
         variance = np.asarray(variance, dtype=float)
         peers = float(moved[list(chosen)].mean()) if chosen else math.nan
@@ -303,4 +340,4 @@ def _reasons(outcome: Outcome) -> dict[str, str]:
     return found
 
 
-__all__ = ["FEWEST", "MOST_YEARS", "Change", "Figure", "History", "Missing", "city_histories"]
+__all__ = ["FEWEST", "MOST_YEARS", "Break", "Change", "Figure", "History", "Missing", "city_histories"]

@@ -6,6 +6,7 @@ In: a Panel. Out: Markdown text.
 from __future__ import annotations
 
 from wwc_research import catalog
+from wwc_research.catalog import Outcome
 from wwc_research.panel.panel import Panel, PanelColumn
 
 _HEAD = """# Data dictionary of the city-year panel
@@ -30,11 +31,40 @@ def data_dictionary(panel: Panel) -> str:
         last=int(frame["year"].max()),
     )
     parts = [head + "\n".join(_row(column) for column in panel.columns), "\n\n## Outcomes and their traps\n"]
+    known = {column.name for column in panel.columns}
+    waiting = []
     for outcome in catalog.outcomes().values():
-        traps = "\n".join(f"- {trap}" for trap in outcome.traps)
-        parts.append(f"\n### {outcome.title} (`{outcome.variable}`)\n\n{outcome.description}\n\n{traps}\n")
+        if outcome.variable in known:
+            parts.append(_outcome(outcome))
+        elif not catalog.has_shipped_figures(outcome):
+            waiting.append(outcome)
+    if waiting:
+        parts.append("\n## Outcomes that wait for figures\n")
+        parts += [_outcome(outcome, way=catalog.way_to_analysis(outcome.name).strip() + ".") for outcome in waiting]
     parts.append("\n## Corrections applied\n\n" + ("\n".join(f"- {line}" for line in panel.corrections) or "None."))
     return "".join(parts) + "\n"
+
+
+def _outcome(outcome: Outcome, *, way: str = "") -> str:
+    """One outcome with its traps and breaks, and how its figures come into the panel where they do not ship."""
+    lines = [*outcome.traps, *(f"Break in {year}: {why}" for year, why in outcome.breaks.items())]
+    texts = [
+        f"### {outcome.title} (`{outcome.variable}`)",
+        outcome.description,
+        way,
+        "\n".join(f"- {x}" for x in lines),
+    ]
+    return "\n" + "\n\n".join(text for text in texts if text) + "\n"
+
+
+def _vintages(column: PanelColumn) -> str:
+    """The vintages; where there are several, with how many figures come from each, and of which source."""
+    if len(column.served) < 2:
+        return ", ".join(column.vintages)
+    several = len({item.source for item in column.served}) > 1
+    return ", ".join(
+        f"{f'{item.source}@' if several else ''}{item.vintage} ({item.n_figures:,} figures)" for item in column.served
+    )
 
 
 def _row(column: PanelColumn) -> str:
@@ -44,8 +74,8 @@ def _row(column: PanelColumn) -> str:
         column.title,
         column.unit,
         column.geography,
-        column.source,
-        ", ".join(column.vintages),
+        ", ".join(dict.fromkeys(item.source for item in column.served)) or column.source,
+        _vintages(column),
         years,
         f"{column.n_places:,}",
         f"{column.missing_share:.0%}",

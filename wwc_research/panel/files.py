@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from wwc_research import catalog
 from wwc_research.errors import Faults, listed
 from wwc_research.messages import message
 from wwc_research.panel import columns
@@ -139,6 +140,7 @@ def read_panel(
     further = {f"effects {position}": column for position, column in enumerate(effects, start=1)}
     roles = _roles(named | {"weights": weights} | extra | further, covariates)
     _note_shared_roles(roles, faults=faults)
+    _note_refused_source(table, outcome, faults=faults)
     intake = _Intake(table, there=_note_unusable_columns(table, roles, faults=faults), faults=faults)
     intake.take("unit", unit, columns.filled_texts, role="unit", faults=faults)
     intake.take("time", time, columns.filled_whole_numbers, role="time", faults=faults)
@@ -229,6 +231,7 @@ def read_units(
     intake = _Intake(table, there=there, faults=faults)
     intake.take("treated", treatment, columns.indicators, faults=faults)
     if outcome is not None:
+        _note_refused_source(table, outcome, faults=faults)
         intake.take("outcome", outcome, columns.measures, faults=faults)
     intake.parts["unit"] = np.array([f"row {row}" for row in table.rows], dtype=object)
     if unit is not None:
@@ -284,6 +287,13 @@ def _note_unusable_columns(table: Table, roles: Mapping[str, str], *, faults: Fa
                 f"column {column!r} holds lists, records or bytes. Give a column with one number or text in each row."
             )
     return {column for column in roles.values() if column in have and column not in table.nested}
+
+
+def _note_refused_source(table: Table, outcome: str, *, faults: Faults) -> None:
+    """Note that no effect is estimated on figures of this source, where the file shows whose they are."""
+    refused = catalog.refused_columns(table.frame.columns, measure=outcome)
+    if refused is not None:
+        faults.add(refused.refusal)
 
 
 def _note_shared_roles(roles: Mapping[str, str], *, faults: Faults) -> None:

@@ -54,10 +54,14 @@ def read_outcome(path: str | Path, *, panel: Panel, place: str = "place_id", val
     Raises
     ------
     InputError
-        With every fault of the file: unknown places, places given twice in a year, text among numbers.
+        With every fault of the file: unknown places, places given twice in a year, text among numbers. And for a
+        file of a source that no effect may be estimated on.
     """
     table = read_table(path)
     faults = Faults(Path(path).name)
+    refused = catalog.refused_columns(table.frame.columns, measure=value)
+    if refused is not None:
+        raise InputError(f"{Path(path).name} is refused: {refused.refusal}")
     _note_absent(table, (place, "year", value), faults=faults)
     faults.raise_if_any()
     ids = _place_ids(table, place, panel=panel, faults=faults)
@@ -167,6 +171,7 @@ def _place_ids(table: Table, column: str, *, panel: Panel, faults: Faults) -> np
 
 def with_outcome(panel: Panel, *, outcome: Outcome, table: OwnTable) -> Panel:
     """The panel with the outcome's figures and standard errors as columns of its own."""
+    catalog.refuse_for_effects(outcome)
     if outcome.geography != "place":
         raise InputError(f"{outcome.name}: own outcomes are figures of places; set geography = 'place'")
     _refuse_taken(panel, outcome.variable)
@@ -298,6 +303,8 @@ def _section(name: str, values: Mapping[str, Any]) -> list[str]:
 
 def _toml(value: Any) -> str:
     """A plain value in TOML: text, numbers, truth values and lists are written as in JSON."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(str(key))} = {_toml(item)}" for key, item in value.items()) + "}"
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 

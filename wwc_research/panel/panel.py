@@ -17,11 +17,21 @@ _METADATA_KEY = b"wwc_research.panel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """How many figures of one vintage a column rests on: of places, counties or microdata areas, by year."""
+
+    source: str
+    vintage: str
+    n_figures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PanelColumn:
     """Provenance and coverage of one column of the panel.
 
     `n_values` counts filled city-years, `n_places` cities with at least one; `missing_share` is the share of
-    city-years between `first_year` and `last_year` that are empty. `vintages` are those really used.
+    city-years between `first_year` and `last_year` that are empty. `vintages` are those that it takes figures from, in
+    order of preference, and `served` says how many from each; `source` is that of the first.
     """
 
     name: str
@@ -35,6 +45,7 @@ class PanelColumn:
     n_values: int
     n_places: int
     missing_share: float
+    served: tuple[Served, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +59,7 @@ class Panel:
     columns
         Provenance of each column that holds a figure or a treatment.
     data_hash
-        Hash over the compiled tables it was built from.
+        Hash over the compiled tables and fetched vintages it was built from.
     corrections
         What the declared corrections took out, one line each.
     is_confidential
@@ -121,7 +132,14 @@ class Panel:
             raise InputError(f"{path} holds no panel of this package; run 'wwc-research panel build'")
         described: dict[str, Any] = json.loads(raw)
         columns = tuple(
-            PanelColumn(**{**column, "vintages": tuple(column["vintages"])}) for column in described["columns"]
+            PanelColumn(
+                **{
+                    **column,
+                    "vintages": tuple(column["vintages"]),
+                    "served": tuple(Served(**item) for item in column.get("served", ())),
+                }
+            )
+            for column in described["columns"]
         )
         return cls(
             frame=table.to_pandas(),

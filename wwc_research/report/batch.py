@@ -149,10 +149,11 @@ def answer_batch(
     pages
         That are to be made afterwards: they count among the steps to expect.
     """
-    panel_path = ensure_panel(batch.root, say=say)
+    panel_path = ensure_panel(batch.root, say=say, figures=batch.plan.figures)
     from wwc_research.evidence.run import answer, setting_of, steps
 
-    setting = setting_of(batch.root, panel_path=panel_path, plan=batch.plan, data_hash=data_hash(batch.root))
+    figures = data_hash(batch.root, figures=batch.plan.figures)
+    setting = setting_of(batch.root, panel_path=panel_path, plan=batch.plan, data_hash=figures)
     expect({**steps(batch.questions, setting=setting), **{work.name: PAGE_SECONDS for work in pages}})
     return answer(batch.questions, setting=setting, jobs=batch.jobs, root=batch.root, tick=tick, pool=pool)
 
@@ -183,7 +184,7 @@ def _city_pages(batch: Batch, answers: Answers) -> list[PageWork]:
     from wwc_research.report import city_page, engine
 
     folder = batch.work / "cities" / batch.run
-    panel = Panel.read(panel_path(batch.root))
+    panel = Panel.read(panel_path(batch.root, figures=batch.plan.figures))
     works = city_works(
         batch,
         city_page.write_facts(
@@ -192,6 +193,7 @@ def _city_pages(batch: Batch, answers: Answers) -> list[PageWork]:
             found=answers.found,
             folder=folder,
             root=batch.root,
+            plan=batch.plan,
             links={question: question_pages(batch, question) for question in batch.questions},
         ),
     )

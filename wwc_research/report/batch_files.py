@@ -55,10 +55,20 @@ def code_hash() -> str:
     return hash_of_files((path for path in base.rglob("*") if path.suffix in _CODE and path != plan), base=base)
 
 
-def data_hash(root: Path) -> str:
-    """Hash over the manifest and every compiled table as it is on disk, so that an altered table is noticed."""
+def data_hash(root: Path, *, figures: Mapping[str, Sequence[str]] | None = None) -> str:
+    """Hash over the manifest and every compiled table as it is on disk, so that an altered table is noticed.
+
+    With `figures`, of a plan, also over them and every fetched table that they name.
+    """
     folder = root / "data" / "raw"
-    return hash_of_files([folder / "manifest.toml", *folder.rglob("*.csv")], base=folder)
+    shipped = hash_of_files([folder / "manifest.toml", *folder.rglob("*.csv")], base=folder)
+    if not figures:
+        return shipped
+    from wwc_research.panel.figures import digest_of_fetched
+
+    digest = hashlib.sha256(shipped.encode())
+    digest_of_fetched(digest, figures=figures, raw_dir=folder)
+    return digest.hexdigest()
 
 
 @cache
@@ -74,7 +84,7 @@ def pieces(batch: Batch) -> dict[str, Any]:
     texts = resources.files("wwc_research.report") / "text"
     return {
         "code": code_hash(),
-        "data": data_hash(batch.root),
+        "data": data_hash(batch.root, figures=batch.plan.figures),
         "plan": batch.plan.sha256,
         "lock": file_hash(batch.root / LOCK_FILE) or "",
         "templates": {name: file_hash(batch.root / "notebooks" / name) for name in notebooks},

@@ -149,6 +149,10 @@ def plan_batch(
         if not (root / "notebooks" / notebook).is_file():
             faults.add(f"notebooks/{notebook} is missing from {root}; restore it from the repository")
     places = _optional(cities, root=root, scheduler=scheduler, pdf=pdf, faults=faults)
+    if plan.figures:
+        from wwc_research.panel.figures import refuse_absent
+
+        _noted(lambda: refuse_absent(plan.figures, raw_dir=root / "data" / "raw"), faults)
     if refused is not None:
         if not faults:
             raise refused
@@ -182,7 +186,7 @@ def _check_outcomes(outcomes: Sequence[str], plan: Plan, faults: Faults) -> None
     for name in outcomes:
         if name not in plan.analyses:
             near = difflib.get_close_matches(name, plan.analyses, n=1)
-            meant = f" Did you mean {near[0]}?" if near else ""
+            meant = catalog.way_to_analysis(name) or (f" Did you mean {near[0]}?" if near else "")
             faults.add(f"there is no outcome {name!r} in the plan; it has {listed(plan.analyses, limit=40)}.{meant}")
 
 

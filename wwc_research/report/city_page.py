@@ -23,7 +23,7 @@ from wwc_research.report import language as languages
 from wwc_research.sources.places import NoMatch, Places, alternative_names, normalised, short_name, state_postal
 
 if TYPE_CHECKING:
-    from wwc_research.catalog import Outcome
+    from wwc_research.catalog import Outcome, Plan
     from wwc_research.design.peers import Peers
     from wwc_research.evidence.evidence import Evidence
     from wwc_research.evidence.questions import Question
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from wwc_research.panel.panel import Panel
     from wwc_research.report.html import Block
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 TREATMENT: Final = "certification"
 EDITION: Final = "v3"
 N_PEERS: Final = 10
@@ -145,6 +145,7 @@ def write_facts(
     found: Mapping[Question, Evidence],
     folder: Path,
     root: Path,
+    plan: Plan,
     links: Mapping[Question, Mapping[str, str]] | None = None,
 ) -> dict[str, Path]:
     """One JSON a city under `folder`, with everything that its page says.
@@ -157,6 +158,8 @@ def write_facts(
         The evidence of the run; outcomes it does not know stand on the page without an average effect.
     root
         Of the project, for the public roster.
+    plan
+        Whose outcomes stand on the page, with the years that it compares and the breaks that it accepts.
     links
         Where the page of a question stands, relative to the city's page, by language.
 
@@ -182,9 +185,9 @@ def write_facts(
     near = find_all_peers(panel, place_ids=place_ids, count=N_PEERS)
     awards = _awards(root / "data" / "raw")
     people = _population(panel, place_ids)
-    outcomes = _outcomes(panel, near, rows=rows, found=found, links=links or {})
+    outcomes = _outcomes(panel, near, rows=rows, plan=plan, found=found, links=links or {})
     standard = _standard(panel, place_ids)
-    sources = _sources(panel)
+    sources = _sources(panel, plan=plan)
     paths = {}
     for place_id, row in rows.items():
         label = str(row["label"])
@@ -252,6 +255,7 @@ def _outcomes(
     near: Mapping[str, Peers | InputError | EstimationError],
     *,
     rows: Mapping[str, Mapping[str, Any]],
+    plan: Plan,
     found: Mapping[Question, Evidence],
     links: Mapping[Question, Mapping[str, str]],
 ) -> dict[str, list[dict[str, Any]]]:
@@ -267,10 +271,12 @@ def _outcomes(
     }
     since = {place_id: year for place_id, row in rows.items() if (year := _since(row)) is not None}
     said_of: dict[str, list[dict[str, Any]]] = {place_id: [] for place_id in rows}
-    for name, analysis in catalog.plan().analyses.items():
+    for name, analysis in plan.analyses.items():
         outcome = catalog.outcome(name)
         planned = (analysis.baseline_years, analysis.post_years)
-        histories = city_histories(panel, outcome, peers=peers, since=since, otherwise=planned)
+        histories = city_histories(
+            panel, outcome, peers=peers, since=since, otherwise=planned, accepted=analysis.accept_breaks
+        )
         question = Question(treatment=TREATMENT, outcome=name)
         average = _average(found.get(question), outcome, links=links.get(question, {}))
         unit = panel.column(outcome.variable).unit
@@ -373,24 +379,37 @@ def _standard(panel: Panel, place_ids: Sequence[str]) -> dict[str, dict[str, Any
     return said_of
 
 
-def _sources(panel: Panel) -> list[dict[str, str]]:
+def _sources(panel: Panel, *, plan: Plan) -> list[dict[str, str]]:
     """Where the figures come from, with publisher, vintage and licence."""
     from wwc_research.catalog.peers import peers_rule
+    from wwc_research.evidence.provenance import shipped_vintages
     from wwc_research.sources import raw
 
-    names = [catalog.outcome(name).variable for name in catalog.plan().analyses]
-    names += [variable for name in peers_rule().characteristics for variable in catalog.covariates()[name].variables]
-    used = dict.fromkeys([*(panel.column(name).source for name in names), TREATMENT])
     entries = raw.load_sources()
+    names = [catalog.outcome(name).variable for name in plan.analyses]
+    names += [variable for name in peers_rule().characteristics for variable in catalog.covariates()[name].variables]
+    served: dict[str, set[str]] = {}
+    for column in map(panel.column, names):
+        for item in column.served:
+            served.setdefault(item.source, set()).add(item.vintage)
+    served[TREATMENT] = shipped_vintages(entries[TREATMENT])
     return [
         {
             "series": entries[name]["title"],
             "publisher": entries[name]["publisher"],
-            "vintage": ", ".join(sorted({str(table["vintage"]) for table in entries[name]["tables"].values()})),
+            "vintage": _vintages(vintages, source=entries[name]),
             "licence": entries[name]["licence"],
         }
-        for name in used
+        for name, vintages in served.items()
     ]
+
+
+def _vintages(vintages: Collection[str], *, source: Mapping[str, Any]) -> str:
+    from wwc_research.evidence.provenance import vintage_in_words
+
+    named = [vintage_in_words(vintage, source=source) for vintage in sorted(vintages)]
+    is_said = any(isinstance(text, Message) for text in named)
+    return message("{parts:semicolons}", parts=named) if is_said else ", ".join(named)
 
 
 def read_facts(path: Path) -> dict[str, Any]:

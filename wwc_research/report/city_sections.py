@@ -278,7 +278,8 @@ def _outcome(item: Mapping[str, Any], *, facts: Facts) -> Block:
     parts = [html.heading(outcome.title, level=3)]
     parts += [html.paragraph(text) for text in (_moved(item, facts=facts), *_average(item)) if text]
     parts += [*_link(item), _picture(item, facts=facts)]
-    notes = [_better(outcome), *_others(item), *_whose(item, facts=facts), *_missing(item), *_doubts(item, facts=facts)]
+    notes = [_better(outcome), *_broken(item), *_others(item), *_whose(item, facts=facts), *_missing(item)]
+    notes += _doubts(item, facts=facts)
     return html.joined([*parts, html.bullets(notes)])
 
 
@@ -376,6 +377,11 @@ def _moved(item: Mapping[str, Any], *, facts: Facts) -> Message | None:
     outcome, change = _entry(item), item["change"]
     is_certified = facts["certification"]["status"] == "certified"
     if change is None:
+        if item["is_parted"]:
+            return message(
+                "There are figures before and after, but the series breaks between them, so nothing is said of a "
+                "change of the city."
+            )
         if is_certified:
             return message("There are no figures on both sides of the first award, so there is no before and after.")
         return None
@@ -470,6 +476,29 @@ def _missing(item: Mapping[str, Any]) -> list[Message]:
         else:
             why = WITHHELD.get(row["why"], WITHHELD[""])
             said.append(message("No figure for {years:list}: {why}.", years=years, why=why))
+    return said
+
+
+def _broken(item: Mapping[str, Any]) -> list[Message]:
+    """Breaks of the series that the city's figures reach across, and whether the plan compares across them."""
+    said = []
+    for row in item["breaks"]:
+        told = {"year": str(row["year"]), "why": row["why"]}
+        if row["is_accepted"]:
+            said.append(
+                message(
+                    "The series breaks in {year}. {why} Changes of the city are taken on one side of it only. The plan "
+                    "compares across it all the same, so part of the average effect over all cities may be a change of "
+                    "the figures.",
+                    **told,
+                )
+            )
+        else:
+            said.append(
+                message(
+                    "The series breaks in {year}. {why} Changes of the city are taken on one side of it only.", **told
+                )
+            )
     return said
 
 
@@ -720,7 +749,10 @@ def sources(facts: Facts) -> Block:
         "vintage": message("Vintage"),
         "licence": message("Licence"),
     }
-    rows = [{key: html.in_english(text) for key, text in source.items()} for source in facts["sources"]]
+    rows = [
+        {key: text if isinstance(text, Message) else html.in_english(text) for key, text in source.items()}
+        for source in facts["sources"]
+    ]
     table = html.table(rows, caption=message("Sources of this page"), columns=columns, name="sources")
     data = message("Data: sha256 {hash}", hash=facts["data_sha256"][:16])
     return html.heading(message("Sources")) + html.fold(message("All sources"), table) + html.paragraph(data)

@@ -55,7 +55,7 @@ def answer_own(panel: Panel, *, plan: Plan, root: Path, jobs: int = 2, say: Call
     work = root / "data" / "processed" / FOLDER
     path = work / "panel.parquet"
     panel.write(path)
-    figures = f"{data_hash(root)} {panel.data_hash}"
+    figures = f"{data_hash(root, figures=plan.figures)} {panel.data_hash}"
     setting = run.setting_of(root, panel_path=path, plan=plan, data_hash=figures)
     answers = run.answer([question], setting=setting, jobs=jobs, root=root, tick=say)
     if question in answers.failed:

@@ -753,11 +753,16 @@ def methods(evidence: Evidence) -> Block:
 def provenance(evidence: Evidence) -> Block:
     """Where every figure comes from, and the hashes of data and plan."""
     found = evidence.provenance
-    rows = [{key: html.in_english(str(text)) for key, text in source.items()} for source in found["sources"]]
+    rows = [
+        {key: _own_words(source[key]) for key in ("series", "publisher", "vintage", "licence")}
+        | {"columns": message("{parts:semicolons}", parts=[_filled(column) for column in source["columns"]])}
+        for source in found["sources"]
+    ]
     columns = {
         "series": message("Series"),
-        "publisher": message("Publisher"),
         "vintage": message("Vintage"),
+        "columns": message("What it fills, with the number of figures"),
+        "publisher": message("Publisher"),
         "licence": message("Licence"),
     }
     settings = [
@@ -778,6 +783,18 @@ def provenance(evidence: Evidence) -> Block:
             html.bullets(settings),
         ]
     )
+
+
+def _own_words(text: str) -> str:
+    """What the project says is translated; a publisher's words stay as they are."""
+    return text if isinstance(text, Message) else html.in_english(text)
+
+
+def _filled(column: Mapping[str, Any]) -> Message:
+    """A column with what it is used for and how many figures of the vintage fill it."""
+    if column["n_figures"] is None:
+        return message("{title}", title=column["title"])
+    return message("{title} ({roles:list}): {n:,}", title=column["title"], roles=column["roles"], n=column["n_figures"])
 
 
 __all__ = [

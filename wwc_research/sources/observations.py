@@ -29,6 +29,20 @@ FLAG_WORDS: Final = {
     "quality_2": message("of lower quality, as the publisher rates it"),
     "quality_3": message("of the lowest quality, as the publisher rates it"),
     "no_cases": message("no case in the sample"),
+    "few_sampled": message("too few people in the sample"),
+    "allocated": message("mostly figures of people who live elsewhere in the same areas"),
+    "partial_year": message("average over a part of the year"),
+    "few_cases": message("too few cases in the sample"),
+    "withheld": message("withheld by the publisher, for too few cases"),
+    "no_margin": message("without a margin of error"),
+    "controlled": message("fixed to an independent count, without sampling error"),
+    "open_interval": message("in the open-ended lowest or highest interval"),
+    "no_monitor_near": message("no monitor near the place"),
+    "no_valid_monitor": message("no monitor with a complete and certified year"),
+    "no_coordinates": message("no coordinates of the place"),
+    "preliminary": message("preliminary, to be revised by the publisher"),
+    "not_located": message("too many cases without a known place"),
+    "no_population": message("no count of residents"),
 }
 
 # Two-sided normal quantiles: 95 % bounds (Urban Institute), 90 % margins of error (Census Bureau).

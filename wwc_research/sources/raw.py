@@ -38,7 +38,7 @@ from wwc_research.sources import (
 from wwc_research.sources.corrections import apply_corrections, load_corrections
 from wwc_research.sources.observations import LEFT_OUT_COLUMNS, Reading, sorted_frame, validate
 from wwc_research.sources.places import Places, Scope
-from wwc_research.sources.tables import MANIFEST, Table, csv_bytes, manifest_text, to_long, to_wide
+from wwc_research.sources.tables import DOWNLOADS, MANIFEST, Table, csv_bytes, manifest_text, to_long, to_wide
 
 __all__ = [
     "Table",
@@ -56,6 +56,7 @@ __all__ = [
 CATALOG = Path(__file__).parents[1] / "catalog"
 LEFT_OUT = "left_out"
 SIZE_LIMIT = 1_400_000
+_RESTORE = "Restore the shipped manifest, or run `wwc-research data compile`"
 
 # Every reader but the gazetteer, whose tables the others need. Adding a source adds a line.
 READERS: Mapping[str, Callable[..., Reading]] = {
@@ -110,6 +111,7 @@ _NUMBERS = {
     "with_sunlight": "int64", "rows": "int64", "population_count": "int64", "population_2019_count": "int64",
     "population_max_count": "int64", "county_share": "float64", "puma_share": "float64",
     "place_share": "float64", "latitude": "float64", "longitude": "float64",
+    "land_km2": "float64", "water_km2": "float64", "distance_km": "float64",
 }  # fmt: skip
 
 
@@ -212,7 +214,7 @@ def _source_tables(source: str, reading: Reading, entry: Mapping[str, Any]) -> l
     for name, frame in {**reading.observations, **reading.tables}.items():
         wide = to_wide(frame) if name in reading.observations else frame
         facts = {key: entry[key] for key in ("title", "publisher", "licence", "retrieved", "geography", "url")}
-        facts |= {key: value for key, value in entry["tables"][name].items() if key != "key"}
+        facts |= {key: value for key, value in entry["tables"][name].items() if key not in ("key", "definitions")}
         facts["key"] = ("place_id", "year") if name in reading.observations else entry["tables"][name]["key"]
         tables.append(_table_and_content(f"{source}/{name}", wide, facts))
     return tables
@@ -257,18 +259,17 @@ def _replace(path: Path, content: bytes) -> None:
 # --- read and check --------------------------------------------------------------------------------------
 
 
-def list_tables(raw_dir: Path) -> list[Table]:
-    """The entries of the manifest under `raw_dir`, in its order."""
+def list_tables(raw_dir: Path, *, way_out: str = _RESTORE) -> list[Table]:
+    """The entries of the manifest under `raw_dir`, in its order; `way_out` ends the message about a damaged one."""
     path = Path(raw_dir) / MANIFEST
     if not path.is_file():
         raise DataError(f"{path}: no manifest; run `wwc-research data compile` or restore the shipped data")
-    restore = "Restore the shipped manifest, or run `wwc-research data compile`"
     try:
         entries = tomllib.loads(path.read_bytes().decode("utf-8")).get("tables", [])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as TOML: {error}. {restore}") from error
+        raise DataError(f"{path}: cannot be read as TOML: {error}. {way_out}") from error
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise DataError(f"{path}: the manifest is damaged or empty: it names no table. {restore}")
+        raise DataError(f"{path}: the manifest is damaged or empty: it names no table. {way_out}")
     wanted = {item.name for item in fields(Table)}
     faults = Faults(str(path), kind=DataError)
     for number, entry in enumerate(entries, start=1):
@@ -278,7 +279,7 @@ def list_tables(raw_dir: Path) -> list[Table]:
         else:
             wrong = sorted(name for name, value in entry.items() if not _is_of_field(value, name))
             if wrong:
-                faults.add(f"entry {number} ({entry['name']}): {listed(wrong)} of a wrong type. {restore}")
+                faults.add(f"entry {number} ({entry['name']}): {listed(wrong)} of a wrong type. {way_out}")
     names = [entry.get("name") for entry in entries]
     twice = sorted({str(name) for name in names if names.count(name) > 1})
     if twice:
@@ -308,17 +309,29 @@ def read_table(raw_dir: Path, name: str) -> pd.DataFrame:
     return _load_table(Path(raw_dir), known[name])
 
 
+def _fetch_again(folder: Path) -> str:
+    source, vintage = folder.parent.name, folder.name
+    command = f"wwc-research data fetch {source} --vintage {vintage}"
+    return f"Delete the folder {folder} of that vintage and fetch it again with `{command}`"
+
+
 def _load_table(raw_dir: Path, table: Table) -> pd.DataFrame:
     path = raw_dir / table.path
     if not path.is_file():
-        raise DataError(f"{path}: the manifest names this file and it is absent; restore it or compile again")
+        way_out = _fetch_again(raw_dir) if (raw_dir / DOWNLOADS).is_file() else "Restore it or compile again"
+        raise DataError(f"{path}: the manifest names this file and it is absent. {way_out}")
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != table.sha256:
+        hashes = f"(sha256 {found[:12]}…, the manifest says {table.sha256[:12]}…)"
+        if (raw_dir / DOWNLOADS).is_file():
+            raise DataError(
+                f"{path}: the file has changed since it was fetched {hashes}. Fetched figures are never edited by "
+                f"hand. {_fetch_again(raw_dir)}"
+            )
         raise DataError(
-            f"{path}: the file has changed since it was compiled (sha256 {found[:12]}…, the manifest says "
-            f"{table.sha256[:12]}…). Shipped figures are never edited by hand: restore the file, or correct "
-            "the reader or corrections.toml and compile again"
+            f"{path}: the file has changed since it was compiled {hashes}. Shipped figures are never edited by hand: "
+            "restore the file, or correct the reader or corrections.toml and compile again"
         )
     text = io.BytesIO(content)
     if table.kind != "observations":
@@ -384,11 +397,12 @@ def read_observations(
     return frame
 
 
-def check(raw_dir: Path) -> list[Table]:
+def check(raw_dir: Path, *, each: Callable[[Table, pd.DataFrame], None] | None = None) -> list[Table]:
     """The manifest, if everything under `raw_dir` is what it says; else one `DataError` with every fault.
 
     Checked: hashes, row counts, unique keys, the observation contract (units, bounds, flags), years within
     the declared span, CSV files without an entry, and that every known error is still in the raw figures.
+    `each` is given every table that could be read, so that another check need not read it again.
     """
     raw_dir = Path(raw_dir)
     tables = list_tables(raw_dir)
@@ -397,6 +411,8 @@ def check(raw_dir: Path) -> list[Table]:
     for table in tables:
         try:
             frame = _load_table(raw_dir, table)
+            if each is not None:
+                each(table, frame)
             _check_table(table, frame, faults)
             if table.kind == "observations":
                 long = sorted_frame(to_long(frame, source=table.source, vintage=table.vintage))

@@ -16,6 +16,9 @@ from wwc_research.errors import DataError
 from wwc_research.sources.observations import COLUMNS
 
 MANIFEST = "manifest.toml"
+# Beside the manifest of fetched tables, and never beside that of shipped ones.
+DOWNLOADS = "downloads.toml"
+_HEAD = "# Written by the compile step. One entry a table under data/raw; never edited by hand."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +65,9 @@ def _digits(number: float) -> str:
     return str(int(number)) if number.is_integer() else repr(number)
 
 
-def manifest_text(tables: list[Table]) -> str:
-    """The manifest as TOML, one `[[tables]]` entry a table."""
-    lines = ["# Written by the compile step. One entry a table under data/raw; never edited by hand.", ""]
+def manifest_text(tables: list[Table], *, head: str = _HEAD) -> str:
+    """The manifest as TOML, one `[[tables]]` entry a table, below the comment `head`."""
+    lines = [head, ""]
     for table in tables:
         lines.append("[[tables]]")
         for item in fields(table):

@@ -30,7 +30,7 @@ KEYWORDS: Final = {"message": (1,), "counted": (1, 2), "say": (1,)}
 FIELDS: Final = {
     "outcomes": (
         "title", "better", "topic", "noun", "unit", "natural_unit", "city_thing", "city_base", "description",
-        "coverage", "traps", "gaps",
+        "coverage", "traps", "gaps", "breaks",
     ),
     "treatments": ("title", "noun", "exposed", "exposed_city", "unexposed", "description", "caveats"),
     "covariates": ("title",),
@@ -88,10 +88,12 @@ def _editions() -> Iterator[tuple[str, str]]:
 
 
 def _columns() -> Iterator[tuple[str, str]]:
-    """Titles and units of the columns that measure an outcome or are a placebo outcome, shown as they are declared."""
+    """Titles of the columns that analyses use, with the units of outcomes and placebo outcomes, as declared."""
     known = catalog.variables()
     measures = [measure for outcome in catalog.outcomes() for measure in measures_of(outcome)]
     placebos = [column for analysis in catalog.plan().analyses.values() for column in analysis.placebo_outcomes]
+    for column in (column for covariate in catalog.covariates().values() for column in covariate.variables):
+        yield "catalog/variables.toml", known[column].title
     for measure in (*measures, *placebos):
         if measure in known:
             yield "catalog/variables.toml", known[measure].title
