@@ -4,6 +4,7 @@ import math
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import numpy as np
 import pytest
@@ -337,3 +338,14 @@ def test_the_notebook_makes_the_page(paths):
     shown = "".join(out.data["text/html"] for cell in notebook.cells for out in cell.outputs)
     assert shown.count("<h1>") == 1
     assert shown.count("<figure>") == 5
+
+
+def test_no_line_of_the_picture_leads_across_a_break():
+    rows = [dict.fromkeys(("value", "low", "high", "peers", "group"), 1.0) | {"year": y} for y in range(2019, 2023)]
+    names = {"city": "Detroit", "peers": "peers", "group": "others"}
+    axes = city_plots.history(rows, scale=2.0, unit="points", breaks=[2021], **names)
+    for line in axes.get_lines()[:3]:
+        assert list(line.get_xdata()) == [2019, 2020, 2020.5, 2021, 2022]
+        assert list(np.isnan(line.get_ydata())) == [False, False, True, False, False]
+    assert list(axes.get_lines()[3].get_xdata()) == [2020.5, 2020.5]
+    plt.close(axes.figure)

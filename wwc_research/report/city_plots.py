@@ -26,6 +26,7 @@ def history(
     group: str,
     award: float | None = None,
     award_label: str = "",
+    breaks: Sequence[int] = (),
 ) -> Axes:
     """A city's figures by year with 95 % survey error as a band, beside the means of its peers and of its group.
 
@@ -39,9 +40,12 @@ def history(
         Names of the three series.
     award
         Where the first award stands on the axis of years, whose whole numbers are the middles of years.
+    breaks
+        First years of new series: no line leads from the year before to such a year, and a dotted one stands between.
     """
     with mpl.rc_context(STYLE):
         _, axes = plt.subplots(figsize=(7.2, 2.9), layout="constrained")
+    rows = _parted(rows, breaks)
     years = [row["year"] for row in rows]
     styles = (("group", GREY, ":", "", group), ("peers", ORANGE, "--", "s", peers), ("value", BLUE, "-", "o", city))
     for key, colour, line, marker, label in styles:
@@ -65,11 +69,19 @@ def history(
             va="top",
             fontsize=8.5,
         )
+    for year in breaks:
+        axes.axvline(year - 0.5, color=GREY, linewidth=0.9, linestyle=":")
     axes.set_ylabel(shown(unit))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: localised(f"{value:,.10g}")))
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8.5)
     return axes
+
+
+def _parted(rows: Rows, breaks: Sequence[int]) -> Rows:
+    """The rows with an empty one in the middle of winter before each new series."""
+    blank = dict.fromkeys(("value", "low", "high", "peers", "group"))
+    return sorted([*rows, *({"year": year - 0.5, **blank} for year in breaks)], key=lambda row: row["year"])
 
 
 def _scaled(rows: Rows, key: str, scale: float) -> list[float]:

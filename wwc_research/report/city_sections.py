@@ -312,6 +312,7 @@ def _picture(item: Mapping[str, Any], *, facts: Facts) -> Block:
         group=message("{group}: {n:,}", group=_group(facts), n=item["n_group"]),
         award=_award_at(facts),
         award_label=message("first award"),
+        breaks=[row["year"] for row in item["breaks"]],
     )
 
     def level(value: float | None) -> Message:
