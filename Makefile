@@ -27,8 +27,8 @@ $(READY): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "python3 -m venv does not work here; on Debian and Ubuntu install the package python3-venv, then try again"; exit 1; }
 	@echo "Installing the pinned packages of requirements.lock ..."
-	@# --no-compile: of twelve thousand modules a run uses a tenth, and Python compiles those when it meets them
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
+	@# --no-deps: the lock is complete; --no-compile: of twelve thousand modules a run uses a tenth, and Python compiles those when it meets them
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
 	@echo "Installing wwc-research itself ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
