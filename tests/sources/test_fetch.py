@@ -914,7 +914,7 @@ def test_a_key_stands_in_no_error_log_or_list(server, get, data_dir, keyed, capl
     assert KEY in server.everything_said
     chain: list[BaseException] = [failure.value]
     while chain[-1].__cause__ or chain[-1].__context__:
-        chain.append(chain[-1].__cause__ or chain[-1].__context__)  # type: ignore[arg-type]
+        chain.append(chain[-1].__cause__ or chain[-1].__context__)
     said = "\n".join([*(f"{error} {error!r}" for error in chain), caplog.text])
     lists = [path.read_text() for path in (data_dir / "fetched").rglob("*.toml")]
     notes = [path.read_text() for path in (data_dir / "fetched").rglob("*.part.json")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TextIO
 import typer
 
 from wwc_research.cli.app import Commands, Root, app, names_in, project_root, refuse_unwritable, write_whole
-from wwc_research.cli.progress import INTERVAL, in_words
+from wwc_research.cli.progress import StatusLine, in_words
 from wwc_research.errors import DataError, Faults, InputError, listed
 
 if TYPE_CHECKING:
@@ -331,23 +330,13 @@ def _findings(vintage: Vintage, folder: Path) -> tuple[Finding, ...]:
     return ()  # tables without figures of places and years
 
 
-class Transfers:
-    """How far a fetch is, on stderr: one line on a terminal, elsewhere a line now and then.
-
-    Parameters
-    ----------
-    clock
-        Gives seconds.
-    """
+class Transfers(StatusLine):
+    """How far a fetch is."""
 
     def __init__(self, *, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stream = stream if stream is not None else sys.stderr
-        self._clock = clock
-        self._watched = self._stream.isatty()
+        super().__init__(stream=stream, clock=clock)
         self._place = ""
         self._began: tuple[float, int] | None = None
-        self._spoken = clock()
-        self._width = 0
 
     def file(self, name: str, *, number: int, count: int) -> None:
         """The file that comes next."""
@@ -367,30 +356,6 @@ class Transfers:
         if total is not None and done < total and seconds >= _TRUSTED[0] and got >= _TRUSTED[1]:
             said.append(f"about {in_words(seconds * (total - done) / got)} left")
         self._show(", ".join(said))
-
-    def say(self, line: str) -> None:
-        """A line for the user, above the state."""
-        self.clear()
-        self._stream.write(f"{line}\n")
-        self._stream.flush()
-
-    def _show(self, text: str) -> None:
-        if self._watched:
-            text = text[:110]
-            self._stream.write(f"\r{text:<{self._width}}")
-            self._width = len(text)
-            self._stream.flush()
-        elif self._clock() - self._spoken >= INTERVAL:
-            self._spoken = self._clock()
-            self._stream.write(f"{text}\n")
-            self._stream.flush()
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if self._watched and self._width:
-            self._stream.write(f"\r{'':<{self._width}}\r")
-            self._stream.flush()
-            self._width = 0
 
 
 def _megabytes(size: int) -> str:

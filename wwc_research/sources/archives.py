@@ -44,7 +44,7 @@ _UNREADABLE = (
     struct.error,
     EOFError,
     OSError,
-    NotImplementedError,
+    NotImplementedError,  # zipfile, for a compression it does not know
     RuntimeError,
     ValueError,
     LookupError,

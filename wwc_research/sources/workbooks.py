@@ -28,7 +28,7 @@ _DAMAGE = (
     zlib.error,
     InvalidFileException,
     ParseError,
-    NotImplementedError,
+    NotImplementedError,  # zipfile, for a compression it does not know
     OSError,
     EOFError,
     KeyError,
